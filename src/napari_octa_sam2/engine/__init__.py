@@ -1,0 +1,1 @@
+"""How a network runs over a volume: features, memory, sessions."""

@@ -1,0 +1,193 @@
+"""One pass of the network for one object on one slice.
+
+Pure functions of ``(features, bank, prompt)``: they change neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_octa_sam2.engine.features import SliceFeatures
+from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
+from napari_octa_sam2.prompts import Prompt
+
+PREVIOUS_LOGIT_LIMIT = 32.0
+BOX_CORNERS = (2, 3)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The slices of a session: how many, and their size in pixels."""
+
+    slices: int
+    rows: int
+    cols: int
+
+
+def answer(
+    network: Any,
+    features: SliceFeatures,
+    bank: ObjectBank,
+    before: list[Interaction],
+    prompt: Prompt,
+    grid: Grid,
+) -> SliceOutput:
+    """Return the output for `prompt`, which follows the interactions `before`.
+
+    On a slice that no propagation has reached, the prompt is answered from the slice
+    alone; else memory is attended to, and the mask found so far is refined, as SAM 2
+    does for corrections.
+    """
+    index = prompt.slice
+    if prompt.mask is not None or prompt.absent:
+        mask = np.zeros((grid.rows, grid.cols), bool)
+        mask = prompt.mask if prompt.mask is not None else mask
+        return _track(
+            network, features, bank, index, grid, mask=mask_input(network, mask)
+        )
+    previous = before[-1].output if before else bank.followed.get(index)
+    points = point_input(network, [i.prompt for i in before], prompt, grid)
+    logits = None
+    if previous is not None:
+        limit = PREVIOUS_LOGIT_LIMIT
+        logits = previous.logits.clamp(-limit, limit)
+    return _track(
+        network, features, bank, index, grid, points=points, previous=logits
+    )
+
+
+def follow(
+    network: Any,
+    features: SliceFeatures,
+    bank: ObjectBank,
+    index: int,
+    grid: Grid,
+    *,
+    reverse: bool,
+) -> SliceOutput:
+    """Return the output for a slice without prompts, remembered for the next ones."""
+    return _track(
+        network, features, bank, index, grid, reverse=reverse, remember_it=True
+    )
+
+
+def remember(
+    network: Any, features: SliceFeatures, output: SliceOutput
+) -> None:
+    """Encode a prompted slice's mask into memory features, stored in `output`."""
+    size = network.image_size
+    masks = F.interpolate(
+        output.logits, size=(size, size), mode="bilinear", align_corners=False
+    )
+    _encode_memory(network, features, output, masks, from_prompt=True)
+
+
+def to_slice(logits: Tensor, grid: Grid) -> np.ndarray:
+    """Return decoder logits at the slice's resolution, ``(slow, fast)`` float32."""
+    if logits.shape[-2:] != (grid.rows, grid.cols):
+        logits = F.interpolate(
+            logits, size=(grid.rows, grid.cols), mode="bilinear", align_corners=False
+        )
+    array: np.ndarray = logits[0, 0].float().cpu().numpy()
+    return array
+
+
+def point_input(
+    network: Any, earlier: list[Prompt], prompt: Prompt, grid: Grid
+) -> dict[str, Tensor]:
+    """Return points and box as SAM 2 takes them: (x, y) in pixels of its input.
+
+    Earlier points of the slice are repeated, as in SAM 2's predictor; a box starts
+    anew, because it must come first.
+    """
+    chain = [p for p in earlier if p.mask is None and not p.absent] + [prompt]
+    starts = [i for i, p in enumerate(chain) if p.box is not None]
+    chain = chain[starts[-1] :] if starts else chain
+    coords: list[tuple[float, float]] = []
+    labels: list[int] = []
+    if chain[0].box is not None:
+        row0, col0, row1, col1 = chain[0].box
+        coords += [(col0, row0), (col1, row1)]
+        labels += BOX_CORNERS
+    for p in chain:
+        coords += [(col, row) for row, col in p.points]
+        labels += p.labels
+    scale = torch.tensor([grid.cols, grid.rows], dtype=torch.float32)
+    xy = torch.tensor(coords, dtype=torch.float32) / scale * network.image_size
+    device = network.device
+    return {
+        "point_coords": xy[None].to(device),
+        "point_labels": torch.tensor([labels], dtype=torch.int32, device=device),
+    }
+
+
+def mask_input(network: Any, mask: np.ndarray) -> Tensor:
+    """Return a mask ``(slow, fast)`` at the size of the network's input."""
+    size = network.image_size
+    tensor = torch.from_numpy(mask.astype(np.float32))[None, None].to(network.device)
+    if tensor.shape[-2:] != (size, size):
+        tensor = F.interpolate(
+            tensor, (size, size), mode="bilinear", align_corners=False, antialias=True
+        )
+        tensor = (tensor >= 0.5).float()
+    return tensor
+
+
+def _track(
+    network: Any,
+    features: SliceFeatures,
+    bank: ObjectBank,
+    index: int,
+    grid: Grid,
+    *,
+    points: dict[str, Tensor] | None = None,
+    mask: Tensor | None = None,
+    previous: Tensor | None = None,
+    reverse: bool | None = None,
+    remember_it: bool = False,
+) -> SliceOutput:
+    # A prompt on a slice that no propagation has reached is answered without memory.
+    first = reverse is None and (index not in bank.reverse or not bank.prompted)
+    _, outputs, _, _ = network._track_step(
+        frame_idx=index,
+        is_init_cond_frame=first,
+        current_vision_feats=list(features.tokens),
+        current_vision_pos_embeds=list(features.positions),
+        feat_sizes=list(features.sizes),
+        point_inputs=points,
+        mask_inputs=mask,
+        output_dict=bank.as_sam2(),
+        num_frames=grid.slices,
+        track_in_reverse=bank.reverse.get(index, False) if reverse is None else reverse,
+        prev_sam_mask_logits=previous,
+    )
+    _, _, ious, low_res, high_res, pointer, score = outputs
+    output = SliceOutput(low_res, pointer, score, float(ious.max()))
+    if remember_it:
+        _encode_memory(network, features, output, high_res, from_prompt=False)
+    return output
+
+
+def _encode_memory(
+    network: Any,
+    features: SliceFeatures,
+    output: SliceOutput,
+    masks: Tensor,
+    *,
+    from_prompt: bool,
+) -> None:
+    memory, position = network._encode_new_memory(
+        current_vision_feats=list(features.tokens),
+        feat_sizes=list(features.sizes),
+        pred_masks_high_res=masks,
+        object_score_logits=output.score,
+        is_mask_from_pts=from_prompt,
+    )
+    output.memory = memory.to(torch.bfloat16)
+    output.memory_position = position

@@ -1,0 +1,77 @@
+"""Which device and precision a network runs on."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from napari_octa_sam2.errors import ModelError
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and the precision of the forward pass."""
+
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context of the forward pass; enter it in the worker's thread."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, _DTYPES[self.precision])
+
+
+def available_devices() -> list[str]:
+    """Return the devices of this machine, the fastest first."""
+    devices = []
+    if torch.cuda.is_available():
+        devices.append("cuda")
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return [*devices, "cpu"]
+
+
+def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
+    """Return the device and precision to run on.
+
+    ``"auto"`` takes CUDA, then MPS, then the CPU; bfloat16 on CUDA devices that have
+    it, float16 on older ones, float32 elsewhere.
+
+    Raises
+    ------
+    ModelError
+        If the device is not there, or the precision is unknown.
+    """
+    found = available_devices()
+    kind = found[0] if device == "auto" else torch.device(device).type
+    if kind not in found:
+        raise ModelError(
+            f"expected a device of {', '.join(['auto', *found])} on this machine, "
+            f"found {device!r}"
+        )
+    if precision not in PRECISIONS:
+        raise ModelError(
+            f"expected a precision of {', '.join(PRECISIONS)}, found {precision!r}"
+        )
+    if precision == "auto":
+        precision = "fp32"
+        if kind == "cuda":
+            precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return Compute(torch.device(kind if device == "auto" else device), precision)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give cached memory of `device` back after an out-of-memory error."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,57 @@
+"""From a slice of the volume to the network's input."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+WINDOW_PERCENTILES = (0.5, 99.8)
+
+
+def intensity_window(data: np.ndarray) -> tuple[float, float]:
+    """Return the grey values that become 0 and 1, from the volume as a whole.
+
+    The same window serves every slice, because depth carries signal: a slice of the
+    vitreous must stay dark. Values that are not finite are left out; at most about a
+    million voxels are looked at, evenly spaced.
+
+    Parameters
+    ----------
+    data : numpy.ndarray
+        Shape ``(depth, slow, fast)``.
+    """
+    sample = data.reshape(-1)[:: max(1, data.size // 1_000_000)]
+    sample = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
+    if not sample.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(sample, WINDOW_PERCENTILES))
+    if high <= low:
+        high = max(float(sample.max()), low + 1.0)
+    return low, high
+
+
+def network_input(image: np.ndarray, window: tuple[float, float], size: int) -> Tensor:
+    """Return one slice as ``(1, 3, size, size)`` float32, normalised as SAM 2 expects.
+
+    `image` has shape ``(slow, fast)``; values that are not finite become the lower
+    end of `window`.
+    """
+    low, high = window
+    scaled = (image.astype(np.float32) - low) / (high - low)
+    scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
+    tensor = torch.from_numpy(scaled).clamp_(0, 1)[None, None]
+    tensor = F.interpolate(
+        tensor, (size, size), mode="bilinear", align_corners=False, antialias=True
+    )
+    return normalise(tensor)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Return grey images ``(n, 1, h, w)`` in 0..1 as three ImageNet-normalised ones."""
+    mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1)
+    return (images.expand(-1, 3, -1, -1) - mean) / std

@@ -1,0 +1,401 @@
+"""One volume, one network, any number of objects: prompt, propagate, correct."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from napari_octa_sam2.engine import decode
+from napari_octa_sam2.engine.device import Compute, choose_compute, release_memory
+from napari_octa_sam2.engine.features import FeatureCache, SliceFeatures, encode
+from napari_octa_sam2.engine.frames import intensity_window, network_input
+from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
+from napari_octa_sam2.engine.results import SliceResult
+from napari_octa_sam2.errors import ModelError, PromptError
+from napari_octa_sam2.model.loading import LoadedModel
+from napari_octa_sam2.prompts import Prompt
+from napari_octa_sam2.volume.octa_volume import check_volume_array
+
+DIRECTIONS = ("both", "forward", "backward")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One stop of a propagation: a slice, the way it is reached, and for whom."""
+
+    slice: int
+    reverse: bool
+    objects: tuple[int, ...]
+
+
+class Session:
+    """Interactive segmentation of one volume.
+
+    Parameters
+    ----------
+    data : numpy.ndarray
+        Shape ``(depth, slow, fast)``; propagation runs along the first axis. It is
+        read slice by slice and never changed.
+    model : LoadedModel
+    device, precision : str
+        As for `napari_octa_sam2.engine.device.choose_compute`.
+    feature_bytes : int
+        Most bytes of image features to keep.
+    memory_bytes : int
+        Most bytes of the objects' memory to keep; beyond it, memory of slices that a
+        propagation cannot reach from a prompted one is dropped.
+    notify : callable, optional
+        Called with a sentence when something happened that the user should know.
+
+    Raises
+    ------
+    VolumeError
+        If `data` is no three-dimensional real array.
+    ModelError
+        If the device is not there.
+
+    Notes
+    -----
+    All methods may be called from any thread; one runs at a time.
+    """
+
+    def __init__(
+        self,
+        data: np.ndarray,
+        model: LoadedModel,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        feature_bytes: int = 1 << 30,
+        memory_bytes: int = 1 << 29,
+        notify: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        check_volume_array(data, "volume")
+        self.data = data
+        self.model = model
+        self.grid = decode.Grid(*data.shape)
+        self.memory_bytes = memory_bytes
+        self._notify = notify
+        self._compute = choose_compute(device, precision)
+        self._network = model.network.to(self._compute.device)
+        self._window = intensity_window(data)
+        self._features = FeatureCache(feature_bytes)
+        self._banks: dict[int, ObjectBank] = {}
+        self._lock = threading.RLock()
+        self._report_missing_values()
+
+    @property
+    def compute(self) -> Compute:
+        """Device and precision in use."""
+        return self._compute
+
+    @property
+    def objects(self) -> list[int]:
+        """Ids of the objects that have prompts."""
+        return sorted(self._banks)
+
+    def prompts(self, object_id: int, index: int) -> list[Prompt]:
+        """Return the prompts of an object on a slice, in order."""
+        bank = self._banks.get(object_id, ObjectBank())
+        return [i.prompt for i in bank.interactions.get(index, ())]
+
+    def add(self, prompt: Prompt) -> SliceResult:
+        """Answer one more prompt and return the object's mask on its slice.
+
+        Raises
+        ------
+        PromptError
+            If the prompt lies outside the volume.
+        """
+        prompts = self.prompts(prompt.object, prompt.slice)
+        return self.set_prompts(prompt.object, prompt.slice, [*prompts, prompt])
+
+    def set_prompts(
+        self, object_id: int, index: int, prompts: Sequence[Prompt]
+    ) -> SliceResult:
+        """Make `prompts` the interactions of an object on a slice.
+
+        Only what differs from the present ones is computed: adding one costs one
+        pass of the decoder, undoing one costs none. An empty sequence takes the
+        slice's prompts away; the mask that propagation gave it comes back.
+
+        Raises
+        ------
+        PromptError
+            If a prompt lies outside the volume, or belongs to another object or slice.
+        """
+        for prompt in prompts:
+            prompt.check_inside(self.data.shape)  # type: ignore[arg-type]
+            if (prompt.object, prompt.slice) != (object_id, index):
+                raise PromptError(
+                    f"expected prompts of object {object_id} on slice {index}, found "
+                    f"one of object {prompt.object} on slice {prompt.slice}"
+                )
+        with self._lock, torch.inference_mode():
+            self._guarded(lambda: self._set_prompts(object_id, index, prompts))
+            return self._result(index, [object_id])
+
+    def remove_object(self, object_id: int) -> None:
+        """Forget an object."""
+        with self._lock:
+            self._banks.pop(object_id, None)
+
+    def plan(
+        self,
+        direction: str = "both",
+        slices: range | None = None,
+        *,
+        objects: Iterable[int] | None = None,
+        start: int | None = None,
+        only_stale: bool = False,
+    ) -> list[Visit]:
+        """Return the stops that `propagate` would make with the same arguments."""
+        if direction not in DIRECTIONS:
+            raise PromptError(
+                f"expected a direction of {', '.join(DIRECTIONS)}, found {direction!r}"
+            )
+        low, high = self._bounds(slices)
+        chosen = sorted(self._banks if objects is None else objects)
+        if not any(self._has_prompts(o) for o in chosen):
+            raise PromptError("no prompt to propagate: click on an object first")
+        spans = {}
+        for o in filter(self._has_prompts, chosen):
+            own = self._banks[o].prompted_slices()
+            spans[o] = own[-1] if direction == "backward" else own[0]
+            spans[o] = spans[o] if start is None else start
+        visits: list[Visit] = []
+        if direction != "backward":
+            visits += self._sweep(range(low, high + 1), spans, False, only_stale)
+        if direction != "forward":
+            turned = spans if direction == "backward" or start is not None else {
+                o: s if s > high else s - 1 for o, s in spans.items()
+            }
+            visits += self._sweep(range(high, low - 1, -1), turned, True, only_stale)
+        return visits
+
+    def propagate(
+        self,
+        direction: str = "both",
+        slices: range | None = None,
+        *,
+        objects: Iterable[int] | None = None,
+        start: int | None = None,
+        only_stale: bool = False,
+    ) -> Iterator[SliceResult]:
+        """Follow objects through the slices; yield each slice as it is done.
+
+        Stopping the iteration stops the work; what was yielded stays valid.
+
+        Parameters
+        ----------
+        direction : {"both", "forward", "backward"}
+            Forward is towards higher indices. ``"both"`` goes forward from an
+            object's first prompted slice, then backward from it.
+        slices : range, optional
+            Contiguous slices to visit; default all. Prompts outside of it count.
+        objects : iterable of int, optional
+            Ids to follow; default all with prompts.
+        start : int, optional
+            Slice from which every object is followed, whatever its prompts.
+        only_stale : bool
+            Leave out slices whose mask already follows from the present prompts, so
+            that an interrupted propagation goes on where it stopped.
+
+        Raises
+        ------
+        PromptError
+            If there is nothing to follow, or the range is not in the volume.
+        """
+        visits = self.plan(
+            direction, slices, objects=objects, start=start, only_stale=only_stale
+        )
+        with self._lock, torch.inference_mode():
+            for object_id in {o for visit in visits for o in visit.objects}:
+                self._guarded(lambda o=object_id: self._settle(o))
+        for visit in visits:
+            with self._lock, torch.inference_mode():
+                ids = [o for o in visit.objects if self._has_prompts(o)]
+                for object_id in ids:
+                    self._guarded(
+                        lambda o=object_id, v=visit: self._visit(o, v)
+                    )
+                result = self._result(visit.slice, ids)
+            yield result
+
+    def memory_nbytes(self) -> int:
+        """Return the bytes held by the objects' memory and the feature cache."""
+        with self._lock:
+            held = sum(bank.nbytes for bank in self._banks.values())
+            return held + self._features.nbytes
+
+    def _set_prompts(
+        self, object_id: int, index: int, prompts: Sequence[Prompt]
+    ) -> None:
+        bank = self._banks.setdefault(object_id, ObjectBank())
+        old = bank.interactions.get(index, [])
+        same = 0
+        while same < min(len(old), len(prompts)) and old[same].prompt is prompts[same]:
+            same += 1
+        chain = old[:same]
+        for prompt in prompts[same:]:
+            features = self._encoded(index)
+            with self._compute.autocast():
+                output = decode.answer(
+                    self._network, features, bank, chain, prompt, self.grid
+                )
+            chain = [*chain, Interaction(prompt, output)]
+        if chain:
+            bank.interactions[index] = chain
+            bank.pending[index] = chain[-1].output
+        else:
+            bank.forget_prompts(index)
+        bank.fresh.clear()
+        if not bank.interactions:
+            del self._banks[object_id]
+
+    def _settle(self, object_id: int) -> None:
+        """Remember the slices prompted since the last propagation."""
+        bank = self._banks[object_id]
+        for index in sorted(bank.pending):
+            output = bank.pending[index]
+            if output.memory is None:
+                features = self._encoded(index)
+                with self._compute.autocast():
+                    decode.remember(self._network, features, output)
+            bank.prompted[index] = bank.pending.pop(index)
+
+    def _visit(self, object_id: int, visit: Visit) -> None:
+        bank = self._banks[object_id]
+        self._settle(object_id)
+        index = visit.slice
+        if index not in bank.prompted:
+            features = self._encoded(index)
+            with self._compute.autocast():
+                bank.followed[index] = decode.follow(
+                    self._network, features, bank, index, self.grid,
+                    reverse=visit.reverse,
+                )
+        bank.reverse[index] = visit.reverse
+        bank.fresh.add(index)
+        if sum(b.nbytes for b in self._banks.values()) > self.memory_bytes:
+            bank.drop_unreachable(index, self._network.max_obj_ptrs_in_encoder)
+
+    def _encoded(self, index: int) -> SliceFeatures:
+        def make() -> SliceFeatures:
+            image = network_input(
+                self.data[index], self._window, self._network.image_size
+            )
+            with self._compute.autocast():
+                return encode(self._network, image.to(self._compute.device))
+
+        return self._features.get(index, make)
+
+    def _result(self, index: int, ids: Iterable[int]) -> SliceResult:
+        outputs = {o: self._output(o, index) for o in ids}
+        present = {o: out for o, out in outputs.items() if out is not None}
+        empty = np.full((self.grid.rows, self.grid.cols), -1.0, np.float32)
+        return SliceResult(
+            slice=index,
+            logits={
+                o: empty if out is None else decode.to_slice(out.logits, self.grid)
+                for o, out in outputs.items()
+            },
+            confidence={
+                o: out.iou * float(out.score.sigmoid()) for o, out in present.items()
+            },
+        )
+
+    def _output(self, object_id: int, index: int) -> SliceOutput | None:
+        bank = self._banks.get(object_id)
+        return None if bank is None else bank.output(index)
+
+    def _has_prompts(self, object_id: int) -> bool:
+        return object_id in self._banks
+
+    def _bounds(self, slices: range | None) -> tuple[int, int]:
+        last = self.grid.slices - 1
+        if slices is None:
+            return 0, last
+        if not len(slices) or slices.step != 1 or slices[0] < 0 or slices[-1] > last:
+            raise PromptError(
+                f"expected a range of slices within 0 to {last}, found {slices.start} "
+                f"to {slices.stop - 1}"
+            )
+        return slices[0], slices[-1]
+
+    def _sweep(
+        self, order: range, starts: dict[int, int], reverse: bool, only_stale: bool
+    ) -> list[Visit]:
+        visits = []
+        for index in order:
+            due = tuple(
+                o
+                for o, start in starts.items()
+                if (index <= start if reverse else index >= start)
+                and not (only_stale and index in self._banks[o].fresh)
+            )
+            if due:
+                visits.append(Visit(index, reverse, due))
+        return visits
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """Run `work`; on an exhausted device free caches, then go to the CPU."""
+        try:
+            return work()
+        except torch.OutOfMemoryError:
+            self._features.clear()
+            release_memory(self._compute.device)
+        try:
+            result = work()
+            self._notify("the device ran out of memory: cached features were dropped")
+            return result
+        except torch.OutOfMemoryError as error:
+            if self._compute.device.type == "cpu":
+                raise ModelError(
+                    "out of memory: close other programs, or choose a smaller model or "
+                    "input size"
+                ) from error
+        self._move_to_cpu()
+        return work()
+
+    def _move_to_cpu(self) -> None:
+        old = self._compute.device
+        self._compute = choose_compute("cpu", "fp32")
+        self._features.clear()
+        self._network = self._network.to("cpu")
+        for bank in self._banks.values():
+            for output in bank.outputs():
+                move_output(output, self._compute.device)
+            for chain in bank.interactions.values():
+                for interaction in chain:
+                    move_output(interaction.output, self._compute.device)
+        release_memory(old)
+        self._notify(f"{old.type} is out of memory: going on with the CPU, slower")
+
+    def _report_missing_values(self) -> None:
+        if self.data.dtype.kind != "f":
+            return
+        bad = [i for i, image in enumerate(self.data) if not np.isfinite(image).all()]
+        if bad:
+            shown = ", ".join(map(str, bad[:5])) + (" …" if len(bad) > 5 else "")
+            self._notify(
+                f"{len(bad)} slices hold values that are not finite ({shown}); "
+                "they are treated as black"
+            )
+
+
+def move_output(output: SliceOutput, device: torch.device) -> None:
+    """Move an output's tensors to `device`, in place."""
+    output.logits = output.logits.to(device)
+    output.pointer = output.pointer.to(device)
+    output.score = output.score.to(device)
+    if output.memory is not None:
+        output.memory = output.memory.to(device)
+    if output.memory_position is not None:
+        output.memory_position = [p.to(device) for p in output.memory_position]

@@ -1,0 +1,249 @@
+"""From a name or a path to a network that is ready to run."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_octa_sam2.errors import ModelError
+from napari_octa_sam2.model.registry import ModelEntry, get_entry, model_names
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+DEFAULT_MODEL = "octa-nano"
+CONFIG_SUFFIXES = (".yaml", ".yml")
+# What sam2.build_sam adds for interactive use: fall back to a candidate mask where
+# the single mask is unstable, and remember clicked masks as the user sees them.
+INTERACTIVE = {
+    "sam_mask_decoder_extra_args": {
+        "dynamic_multimask_via_stability": True,
+        "dynamic_multimask_stability_delta": 0.05,
+        "dynamic_multimask_stability_thresh": 0.98,
+    },
+    "binarize_mask_from_pts_for_mem_enc": True,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network with its identity.
+
+    Parameters
+    ----------
+    network : sam2.modeling.sam2_base.SAM2Base
+        In evaluation mode, on the CPU.
+    name : str
+        Registry name, or the checkpoint's file name.
+    sha256 : str
+        Hash of the checkpoint's bytes; empty for random weights.
+    """
+
+    network: Any
+    name: str
+    sha256: str
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square input, in pixels."""
+        return int(self.network.image_size)
+
+
+def load_model(
+    name_or_path: str | Path = DEFAULT_MODEL,
+    *,
+    config: str | Path | None = None,
+    input_size: int | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> LoadedModel:
+    """Load a model of the registry, or a local checkpoint.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A registry name (downloaded on first use), or a ``.pt``, ``.pth`` or
+        ``.safetensors`` file.
+    config : str or Path, optional
+        For a local checkpoint: a YAML file, a configuration of the ``sam2`` package
+        (``configs/sam2.1/sam2.1_hiera_t.yaml``), or a registry name. By default a
+        YAML file beside the checkpoint with the same stem, else the registry model
+        whose name the file's name contains.
+    input_size : int, optional
+        Side of the network's input, a multiple of 32; default as configured.
+    progress, cancelled : callable, optional
+        As for `napari_octa_sam2.model.download.fetch`.
+
+    Raises
+    ------
+    ModelError
+        If the name is unknown, the download fails, or the checkpoint does not fit
+        the configuration.
+    """
+    text = str(name_or_path)
+    if text in model_names() and config is None:
+        entry = get_entry(text)
+        checkpoint = checkpoint_path(entry, progress=progress, cancelled=cancelled)
+        network = build_network(entry.config, input_size=input_size)
+        name = entry.name
+    else:
+        checkpoint = Path(text).expanduser()
+        if not checkpoint.is_file():
+            raise ModelError(
+                f"expected a checkpoint file or one of {', '.join(model_names())}; "
+                f"found no file {text!r}"
+            )
+        network = build_network(
+            _config_for(checkpoint, config), input_size=input_size
+        )
+        name = checkpoint.name
+    load_weights(network, checkpoint)
+    return LoadedModel(network, name, file_sha256(checkpoint))
+
+
+def checkpoint_path(
+    entry: ModelEntry,
+    *,
+    progress: Callable[[int, int | None], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Path:
+    """Return the verified checkpoint of a registry model, fetching it if needed."""
+    if entry.url is None:
+        path = resource(f"weights/{entry.name}.safetensors")
+        if not path.is_file():
+            raise ModelError(
+                f"{entry.name} should be part of the installation but {path} is "
+                "missing; install the package again"
+            )
+        if entry.sha256 and file_sha256(path) != entry.sha256:
+            raise ModelError(
+                f"{path} is damaged (its SHA-256 is not {entry.sha256}); "
+                "install the package again"
+            )
+        return path
+    from napari_octa_sam2.model.download import fetch
+
+    return fetch(entry, progress=progress, cancelled=cancelled)
+
+
+def build_network(config: str | Path, *, input_size: int | None = None) -> Any:
+    """Return a ``SAM2Base`` network with random weights, in evaluation mode.
+
+    Parameters
+    ----------
+    config : str or Path
+        A YAML file, or the name of one in this package or in ``sam2``.
+    input_size : int, optional
+        Overrides the configured side of the input; a multiple of 32.
+
+    Raises
+    ------
+    ModelError
+        If there is no such configuration, or it cannot be built.
+    """
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    content: DictConfig = OmegaConf.load(_find_config(config))  # type: ignore[assignment]
+    if "model" not in content:
+        raise ModelError(f"expected a key 'model' in {config}, found {list(content)}")
+    settings = OmegaConf.merge(content.model, INTERACTIVE)
+    if input_size is not None:
+        if input_size < 64 or input_size % 32:
+            raise ModelError(
+                f"expected an input size that is a multiple of 32, found {input_size}"
+            )
+        settings.image_size = input_size
+    try:
+        network = instantiate(settings, _recursive_=True)
+    except Exception as error:
+        raise ModelError(f"cannot build the network of {config}: {error}") from error
+    return network.eval()
+
+
+def load_weights(network: Any, checkpoint: Path) -> None:
+    """Load a checkpoint (SAM 2's layout or a plain state) into `network`, strictly.
+
+    Raises
+    ------
+    ModelError
+        If the file is no checkpoint, needs code to be unpickled, or does not fit.
+    """
+    try:
+        if checkpoint.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(checkpoint)
+        else:
+            import torch
+
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            state = state.get("model", state)
+        state = {key: value.float() for key, value in state.items()}
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{checkpoint} needs code to be loaded and was refused; convert it to "
+            "safetensors, or save its state_dict alone"
+        ) from error
+    except Exception as error:
+        raise ModelError(
+            f"{checkpoint} is no readable checkpoint ({type(error).__name__}: {error}); "
+            "fetch or save it again"
+        ) from error
+    expected = network.state_dict()
+    missing = sorted(set(expected) - set(state))
+    unknown = sorted(set(state) - set(expected))
+    shapes = sorted(
+        key
+        for key in set(state) & set(expected)
+        if state[key].shape != expected[key].shape
+    )
+    if missing or unknown or shapes:
+        raise ModelError(
+            f"{checkpoint.name} does not fit the configuration: {len(missing)} weights "
+            f"are missing, {len(unknown)} unknown, {len(shapes)} of another shape "
+            f"(first: {(missing + unknown + shapes)[0]}); give the configuration it "
+            "was trained with"
+        )
+    network.load_state_dict(state)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def resource(name: str) -> Path:
+    """Return the path of a file that ships with this room of the package."""
+    return Path(str(resources.files("napari_octa_sam2.model"))) / name
+
+
+def _config_for(checkpoint: Path, config: str | Path | None) -> str | Path:
+    if config is not None:
+        return get_entry(str(config)).config if str(config) in model_names() else config
+    for suffix in CONFIG_SUFFIXES:
+        if (beside := checkpoint.with_suffix(suffix)).is_file():
+            return beside
+    fitting = [n for n in model_names() if n in checkpoint.name]
+    if not fitting:
+        raise ModelError(
+            f"expected to know the configuration of {checkpoint.name}: put a YAML file "
+            "of the same name beside it, or give the configuration"
+        )
+    return get_entry(max(fitting, key=len)).config
+
+
+def _find_config(config: str | Path) -> Path:
+    candidates = [Path(config), resource(f"configs/{config}")]
+    if isinstance(config, str):
+        candidates.append(Path(str(resources.files("sam2"))) / config)
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise ModelError(f"found no configuration {str(config)!r}; give a YAML file")

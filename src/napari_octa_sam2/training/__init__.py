@@ -1,0 +1,1 @@
+"""Training of SAM 2 networks on OCTA sequences."""

@@ -1,0 +1,225 @@
+"""The training loop: resumable, bounded by steps and by wall time."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_octa_sam2.errors import TrainingError
+from napari_octa_sam2.training.clips import Clip, ClipConfig, cut_clip
+from napari_octa_sam2.training.sources import Source
+from napari_octa_sam2.training.walk import Interaction, walk
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Settings of one phase of training.
+
+    Parameters
+    ----------
+    steps : int
+        Optimiser steps of the phase.
+    clips : int
+        Clips a step.
+    learning_rate, warmup, weight_decay, clip_norm : float
+        AdamW with linear warm-up over `warmup` steps and a cosine to 1 %; gradients
+        are clipped to `clip_norm`.
+    seed : int
+        Seed of the data and of the simulated annotator.
+    workers : int
+        Processes that prepare clips; 0 prepares them in this one.
+    save_every : float
+        Seconds between two checkpoints.
+    """
+
+    steps: int
+    clips: int = 4
+    learning_rate: float = 4e-4
+    warmup: int = 100
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    seed: int = 0
+    workers: int = 1
+    save_every: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.clips < 1:
+            raise TrainingError(
+                "expected at least one step and one clip a step, found "
+                f"{self.steps} and {self.clips}"
+            )
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one optimiser step did; Dice values are of the training clips."""
+
+    step: int
+    loss: float
+    prompted_dice: float
+    tracked_dice: float
+    learning_rate: float
+    seconds: float
+
+
+class ClipStream(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
+    """Endless batches ``(images, masks)`` drawn from `source`."""
+
+    def __init__(self, source: Source, clip: ClipConfig, clips: int, seed: int):
+        self.source, self.clip, self.clips, self.seed = source, clip, clips, seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        info = torch.utils.data.get_worker_info()
+        torch.set_num_threads(1)
+        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        while True:
+            batch: list[Clip] = []
+            while len(batch) < self.clips:
+                clip = cut_clip(self.source.draw(rng), self.clip, rng)
+                if clip is not None:
+                    batch.append(clip)
+            yield (
+                torch.stack([c.images for c in batch]),
+                torch.stack([c.masks for c in batch]),
+            )
+
+
+def learning_rate(config: FitConfig, step: int) -> float:
+    """Return the learning rate of `step`: linear warm-up, then cosine to 1 %."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def fit(
+    network: Any,
+    source: Source,
+    clip: ClipConfig,
+    config: FitConfig,
+    folder: Path,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[StepReport]:
+    """Train `network` in place and yield a report after each step.
+
+    A checkpoint in `folder` with the same settings is continued. On every end,
+    also a cancelled one, a checkpoint is written.
+
+    Parameters
+    ----------
+    network : sam2.modeling.sam2_base.SAM2Base
+        Its ``image_size`` must be ``clip.size``.
+    folder : Path
+        Receives ``checkpoint.pt``, ``config.json`` and ``log.csv``.
+
+    Raises
+    ------
+    TrainingError
+        If the loss stops being finite, or `folder` holds a checkpoint of other
+        settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"clip": asdict(clip), "fit": asdict(config)}
+    _check_same_settings(folder, settings)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    start = _resume(folder, network, optimiser)
+    generator = torch.Generator().manual_seed(config.seed + start)
+    stream = ClipStream(source, clip, config.clips, config.seed + start)
+    loader = torch.utils.data.DataLoader(
+        stream, batch_size=None, num_workers=config.workers
+    )
+    network.train()
+    saved = time.monotonic()
+    step = start
+    try:
+        for step, (images, masks) in zip(
+            range(start, config.steps), loader, strict=False
+        ):
+            began = time.monotonic()
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(config, step)
+            interaction = Interaction.draw(clip.frames, generator)
+            walked = walk(network, images, masks, interaction, generator)
+            if not torch.isfinite(walked.loss):
+                raise TrainingError(
+                    f"the loss is {walked.loss.item()} at step {step}; "
+                    "train again with a smaller learning rate"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            walked.loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+            optimiser.step()
+            report = StepReport(
+                step=step,
+                loss=walked.loss.item(),
+                prompted_dice=walked.prompted_dice,
+                tracked_dice=walked.tracked_dice,
+                learning_rate=learning_rate(config, step),
+                seconds=time.monotonic() - began,
+            )
+            _log(folder / "log.csv", report)
+            if time.monotonic() - saved > config.save_every:
+                _save(folder, network, optimiser, step + 1)
+                saved = time.monotonic()
+            step += 1
+            yield report
+            if should_stop():
+                break
+    finally:
+        _save(folder, network, optimiser, step)
+        network.eval()
+
+
+def _check_same_settings(folder: Path, settings: dict[str, Any]) -> None:
+    file = folder / "config.json"
+    text = json.dumps(settings, indent=1, sort_keys=True)
+    if (folder / "checkpoint.pt").exists() and file.read_text() != text:
+        raise TrainingError(
+            f"{folder} holds a checkpoint of other settings; choose another folder, "
+            "or delete it to begin anew"
+        )
+    file.write_text(text)
+
+
+def _save(folder: Path, network: Any, optimiser: Any, step: int) -> None:
+    partial = folder / "checkpoint.part"
+    torch.save(
+        {
+            "model": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "step": step,
+        },
+        partial,
+    )
+    partial.replace(folder / "checkpoint.pt")
+
+
+def _resume(folder: Path, network: Any, optimiser: Any) -> int:
+    file = folder / "checkpoint.pt"
+    if not file.exists():
+        return 0
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    network.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def _log(file: Path, report: StepReport) -> None:
+    values = asdict(report)
+    new = not file.exists()
+    with file.open("a", encoding="utf-8") as stream:
+        if new:
+            stream.write(",".join(values) + "\n")
+        stream.write(",".join(f"{v:.6g}" for v in values.values()) + "\n")

@@ -1,0 +1,62 @@
+"""Losses of promptable segmentation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def soft_dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return ``1 - (2 sum(p g) + 1) / (sum(p) + sum(g) + 1)`` of each mask.
+
+    `logits` and `truth` have shape ``(..., rows, columns)``; the result the leading
+    ones. Source: Milletari et al., V-Net, 2016, with a smoothing of one pixel.
+    """
+    p, g = logits.sigmoid().flatten(-2), truth.flatten(-2)
+    return 1 - (2 * (p * g).sum(-1) + 1) / (p.sum(-1) + g.sum(-1) + 1)
+
+
+def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return binary cross-entropy (mean over pixels, twice) plus soft Dice."""
+    bce = F.binary_cross_entropy_with_logits(
+        logits.clamp(-32, 32), truth, reduction="none"
+    )
+    return 2 * bce.flatten(-2).mean(-1) + soft_dice_loss(logits, truth)
+
+
+def prompt_loss(
+    mask_logits: Tensor, iou_predictions: Tensor, score_logits: Tensor, truth: Tensor
+) -> Tensor:
+    """Return the loss of one decoder pass, averaged over objects.
+
+    The best of the candidate masks is trained (Kirillov et al., Segment Anything,
+    2023); every candidate's predicted IoU is; masks of objects that are absent are
+    not, their object score is (Ravi et al., SAM 2, 2024).
+
+    Parameters
+    ----------
+    mask_logits : Tensor
+        Candidates, shape ``(objects, candidates, rows, columns)``.
+    iou_predictions : Tensor
+        Shape ``(objects, candidates)``, in 0..1.
+    score_logits : Tensor
+        Object scores, shape ``(objects, 1)``.
+    truth : Tensor
+        Boolean, shape ``(objects, rows, columns)``.
+    """
+    target = truth[:, None].float().expand_as(mask_logits)
+    present = truth.flatten(1).any(1).float()
+    per_candidate = mask_loss(mask_logits, target)
+    best = per_candidate.argmin(1, keepdim=True)
+    with torch.no_grad():
+        binary = mask_logits > 0
+        both = (binary & truth[:, None]).flatten(2).sum(-1)
+        either = (binary | truth[:, None]).flatten(2).sum(-1)
+        iou = both / either.clamp(min=1)
+    iou_error = (iou_predictions - iou).abs().mean(1)
+    shown = per_candidate.gather(1, best)[:, 0] + iou_error
+    score = F.binary_cross_entropy_with_logits(
+        score_logits[:, 0], present, reduction="none"
+    )
+    return ((shown * present) + score).sum() / len(truth)

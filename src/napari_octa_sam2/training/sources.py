@@ -1,0 +1,160 @@
+"""Where training sequences come from: images with exact or drawn masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from napari_octa_sam2.errors import TrainingError
+from napari_octa_sam2.volume.phantom import PhantomConfig, make_enface, make_phantom
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A stack of slices and the objects in it.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        Floats in 0..1, shape ``(depth, slow, fast)``.
+    instances : numpy.ndarray
+        Labels of the single objects, same shape, 0 for background.
+    classes : mapping of str to numpy.ndarray
+        Boolean masks of whole classes, same shape.
+    """
+
+    images: np.ndarray
+    instances: np.ndarray
+    classes: dict[str, np.ndarray]
+
+
+class Source(Protocol):
+    """Anything that draws scenes."""
+
+    def draw(self, rng: np.random.Generator) -> Scene:
+        """Return a scene; the same generator state gives the same scene."""
+        ...
+
+
+class PhantomVolumes:
+    """Depth slices of procedural volumes, each used `reuse` times."""
+
+    def __init__(self, reuse: int = 24, pool: int = 6) -> None:
+        self.reuse = reuse
+        self.pool = pool
+        self._scenes: list[Scene] = []
+        self._draws = 0
+
+    def draw(self, rng: np.random.Generator) -> Scene:
+        """Return one of the `pool` current volumes, replacing the oldest in turn."""
+        if len(self._scenes) < self.pool or self._draws % self.reuse == 0:
+            self._scenes = [*self._scenes, self._make(rng)][-self.pool :]
+        self._draws += 1
+        return self._scenes[rng.integers(len(self._scenes))]
+
+    def _make(self, rng: np.random.Generator) -> Scene:
+        six = rng.random() < 0.4
+        phantom = make_phantom(
+            PhantomConfig(
+                seed=int(rng.integers(2**31)),
+                size=400 if six else 304,
+                field_mm=6.0 if six else 3.0,
+                quality=float(rng.uniform(0.3, 1.0)),
+            )
+        )
+        objects = phantom.volume.labels["objects"]
+        faz = phantom.faz
+        return Scene(
+            images=normalised(phantom.volume.data),
+            instances=np.where(faz, 0, objects.data).astype(np.uint8),
+            classes={"RV": phantom.vessels, "FAZ": faz},
+        )
+
+
+class PhantomProjections:
+    """En-face projections of procedural retinas, as sequences of one slice."""
+
+    def draw(self, rng: np.random.Generator) -> Scene:
+        """Return a fresh projection."""
+        six = rng.random() < 0.5
+        image, masks, instances = make_enface(
+            seed=int(rng.integers(2**31)),
+            size=400 if six else 304,
+            field_mm=6.0 if six else 3.0,
+        )
+        return Scene(
+            images=normalised(image[None]),
+            instances=instances[None],
+            classes={key: masks[key][None] for key in ("RV", "FAZ")},
+        )
+
+
+class PairFolder:
+    """Images with drawn vessel masks: ``image/<n>.png`` and ``label/<n>.png``.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Each holds the two sub-folders; ROSSA (MIT licence) has this layout.
+
+    Raises
+    ------
+    TrainingError
+        If a folder holds no pair.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.pairs = [
+            (image, folder / "label" / image.name)
+            for folder in folders
+            for image in sorted((folder / "image").glob("*.png"))
+            if (folder / "label" / image.name).exists()
+        ]
+        if not self.pairs:
+            raise TrainingError(
+                "expected image/<n>.png and label/<n>.png in "
+                f"{', '.join(map(str, folders)) or 'at least one folder'}, found no pair"
+            )
+
+    def draw(self, rng: np.random.Generator) -> Scene:
+        """Return one of the pairs; its vessels' components are the instances."""
+        from PIL import Image
+        from skimage.measure import label
+
+        image_file, label_file = self.pairs[rng.integers(len(self.pairs))]
+        with Image.open(image_file) as opened:
+            image = np.asarray(opened.convert("L"))
+        with Image.open(label_file) as opened:
+            mask = np.asarray(opened.convert("L")) > 127
+        components = label(mask, connectivity=2)
+        components[components > 255] = 0
+        return Scene(
+            images=normalised(image[None]),
+            instances=components[None].astype(np.uint8),
+            classes={"RV": mask[None]},
+        )
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Sources drawn with given probabilities."""
+
+    sources: tuple[tuple[Source, float], ...]
+
+    def draw(self, rng: np.random.Generator) -> Scene:
+        """Return a scene of one of the sources."""
+        weights = np.array([weight for _, weight in self.sources], float)
+        choice = rng.choice(len(weights), p=weights / weights.sum())
+        return self.sources[choice][0].draw(rng)
+
+
+def normalised(data: np.ndarray) -> np.ndarray:
+    """Return `data` scaled as the engine scales a volume, once as a whole."""
+    from napari_octa_sam2.engine.frames import intensity_window
+
+    low, high = intensity_window(data)
+    return np.clip((data - low) / (high - low), 0, 1).astype(np.float32)
