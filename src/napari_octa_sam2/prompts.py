@@ -104,6 +104,18 @@ class Prompt:
                 + ("none of them" if not any([*kinds, self.absent]) else "several")
             )
 
+    def __eq__(self, other: Any) -> bool:
+        """Two prompts are equal if the prompt file holds them the same."""
+        return isinstance(other, Prompt) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        mask = None if self.mask is None else (self.mask.shape, self.mask.tobytes())
+        where = (self.object, self.slice)
+        return (*where, self.points, self.labels, self.box, mask, self.absent)
+
     def check_inside(self, shape: tuple[int, int, int]) -> None:
         """Raise `PromptError` unless the prompt lies in a volume of `shape`."""
         depth, slow, fast = shape

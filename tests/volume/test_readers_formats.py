@@ -231,7 +231,7 @@ def test_truncated_nifti(
     [
         {},
         {"metadata": None},
-        {"imagej": True},
+        {"imagej": True, "metadata": {"axes": "ZYX"}},
         {"imagej": True, "metadata": {"axes": "TYX"}},
         {"metadata": {"axes": "ZYX"}, "ome": True},
     ],

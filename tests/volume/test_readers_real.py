@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.transform import resize
 
 from napari_octa_sam2.errors import ReadError
 from napari_octa_sam2.volume.readers import read_projections, read_volume
-from napari_octa_sam2.volume.readers.faz3d import FLIPS, read_faz3d
+from napari_octa_sam2.volume.readers.faz3d import FLIPS, read_faz, read_faz3d
 from napari_octa_sam2.volume.readers.images import read_mask, read_stack
 from napari_octa_sam2.volume.readers.orientation import check_orientation, oriented
 
@@ -67,6 +68,21 @@ def test_faz3d_matches_the_en_face_faz(
     assert found > max(dice(faz, truth), dice(oriented(faz, FLIPS[9 - field]), truth))
 
 
+@pytest.mark.parametrize(("subject", "field"), [("10301", 3), ("10001", 6)])
+def test_faz_of_a_subject_is_found_and_fits(
+    realdata: Path, subject: str, field: int
+) -> None:
+    start = realdata / RELEASE / f"OCTA_{field}M/OCTA" / subject
+    side = {3: 304, 6: 400}[field]
+    found = read_faz(start, subject, field, (640, side, side))
+    assert found is not None
+    label, record = found
+    scores = record["dice_with_en_face_truth"]
+    assert record["flip"] == max(scores, key=scores.get) == FLIPS[field]
+    assert "warning" not in record
+    assert label.data.max() == 1
+
+
 @pytest.mark.parametrize(("subject", "field"), [(10301, 3), (10001, 6)])
 def test_projections(realdata: Path, subject: int, field: int) -> None:
     volume = read_projections(realdata / RELEASE / f"OCTA_{field}M", subject)
@@ -110,13 +126,15 @@ def test_raw_layers_lie_as_the_projection(realdata: Path) -> None:
 def test_projection_sample_is_the_upsampled_maps(realdata: Path) -> None:
     sample = read_volume(realdata / SAMPLES / "ProjectionSamples/10301.png")
     maps = read_projections(realdata / RELEASE / "OCTA_3M", 10301)
-    nearest = np.arange(304) * 1024 // 304 + 1
     for index in range(3):
-        small = sample.data[index][np.ix_(nearest, nearest)]
-        assert np.corrcoef(small.ravel(), maps.data[index].ravel())[0, 1] > 0.98
+        large = resize(maps.data[index].astype(float), (1024, 1024), order=1)
+        assert np.corrcoef(large.ravel(), sample.data[index].ravel())[0, 1] > 0.999
+    nearest = np.arange(304) * 1024 // 304 + 1
     for name in ("RV", "FAZ"):
         small = sample.labels[name].data[0][np.ix_(nearest, nearest)] > 0
-        assert dice(small, maps.labels[name].data[0] > 0) > 0.9
+        truth = maps.labels[name].data[0] > 0
+        assert (small & truth).sum() / truth.sum() > 0.98
+        assert dice(small, truth) > {"RV": 0.8, "FAZ": 0.97}[name]
 
 
 @pytest.mark.parametrize("name", ["10456_277", "10457_263", "10460_265"])
@@ -124,7 +142,7 @@ def test_sparse_annotation(realdata: Path, name: str) -> None:
     volume = read_volume(realdata / SAMPLES / f"RV_Annotation/{name}.png")
     assert volume.shape == (1, 304, 304)
     assert volume.first_slice == int(name[-3:])
-    assert 0 < volume.labels["vessel region"].data.mean() < 0.5
+    assert 0 < volume.labels["vessel region"].data.mean() < 0.7
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_labels_round_trip(path: Path, dtype: Any) -> None:
     assert geometry == OCTA_500
 
 
-@pytest.mark.parametrize("shape", [(1, 5, 6), (2, 1, 1), (3, 4, 3), (17, 3, 4)])
+@pytest.mark.parametrize("shape", [(1, 5, 6), (2, 1, 3), (3, 4, 3), (17, 3, 4)])
 def test_labels_of_any_shape_round_trip(path: Path, shape: tuple[int, ...]) -> None:
     labels = np.random.default_rng(0).integers(0, 9, shape, np.uint8)
     found, _ = read_labels(write_labels(path, labels, OCTA_500))

@@ -45,8 +45,10 @@ class SliceOutput:
 
     def as_sam2(self) -> dict[str, Any]:
         """Return the record as ``SAM2Base`` looks it up."""
+        memory = self.memory
         return {
-            "maskmem_features": self.memory,
+            # kept in bfloat16, but attended to in the precision of the pass
+            "maskmem_features": None if memory is None else memory.to(self.logits.dtype),
             "maskmem_pos_enc": self.memory_position,
             "obj_ptr": self.pointer,
         }

@@ -240,7 +240,7 @@ class Session:
         bank = self._banks.setdefault(object_id, ObjectBank())
         old = bank.interactions.get(index, [])
         same = 0
-        while same < min(len(old), len(prompts)) and old[same].prompt is prompts[same]:
+        while same < min(len(old), len(prompts)) and old[same].prompt == prompts[same]:
             same += 1
         chain = old[:same]
         for prompt in prompts[same:]:

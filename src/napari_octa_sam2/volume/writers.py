@@ -291,6 +291,7 @@ def _write_tiff(path: Path, array: np.ndarray, record: Mapping[str, Any]) -> Non
         path,
         array,
         imagej=True,
+        compression="zlib" if record["kind"] == "labels" else None,
         resolution=(1 / fast, 1 / slow),
         metadata={
             "axes": "ZYX",

@@ -87,7 +87,8 @@ def _as_stack(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
     """Return the pages as ``(depth, slow, fast)``.
 
     Many programs call the pages of a stack time points or give the axis no name, so
-    any single axis besides rows, columns and colours is the depth.
+    any single axis besides rows, columns and channels is the depth. A palette is not
+    applied: ImageJ stores gray images with a look-up table as such.
     """
     if axes.endswith("S") and array.shape[-1] in (3, 4):
         if not (array[..., :3] == array[..., :1]).all():
@@ -103,7 +104,8 @@ def _as_stack(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
     if "YX" not in axes or len(long) > 1 or set(long) & {"C", "S"}:
         raise ReadError(
             f"{path}: expected pages of one channel and one time point, found axes "
-            f"{axes} of shape {array.shape}; export one channel and one time point"
+            f"{axes} of shape {array.shape}; export one channel and one time point, "
+            "with the slices as axis Z"
         )
     rows, columns = (array.shape[axes.index(axis)] for axis in "YX")
     array = array.reshape(-1, rows, columns)
