@@ -1,3 +1,69 @@
-"""napari-octa-sam2: prompt, propagate and measure vessels in OCT angiography."""
+"""napari-octa-sam2: prompt, propagate and measure vessels in OCT angiography.
+
+The names below are imported when first used, so that ``import napari_octa_sam2`` and
+reading a volume load neither torch nor napari.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_octa_sam2.engine.segment import segment
+    from napari_octa_sam2.engine.session import Session
+    from napari_octa_sam2.metrics.evaluation import evaluate
+    from napari_octa_sam2.model.loading import load_model
+    from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
+    from napari_octa_sam2.volume.geometry import ScanGeometry
+    from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
+    from napari_octa_sam2.volume.phantom import make_phantom
+    from napari_octa_sam2.volume.readers import read_volume
+    from napari_octa_sam2.volume.writers import read_labels, write_labels
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "LabelSet",
+    "OctaVolume",
+    "Prompt",
+    "PromptObject",
+    "PromptSet",
+    "ScanGeometry",
+    "Session",
+    "__version__",
+    "evaluate",
+    "load_model",
+    "make_phantom",
+    "read_labels",
+    "read_volume",
+    "segment",
+    "write_labels",
+]
+
+_HOMES = {
+    "LabelSet": "volume.octa_volume",
+    "OctaVolume": "volume.octa_volume",
+    "Prompt": "prompts",
+    "PromptObject": "prompts",
+    "PromptSet": "prompts",
+    "ScanGeometry": "volume.geometry",
+    "Session": "engine.session",
+    "evaluate": "metrics.evaluation",
+    "load_model": "model.loading",
+    "make_phantom": "volume.phantom",
+    "read_labels": "volume.writers",
+    "read_volume": "volume.readers",
+    "segment": "engine.segment",
+    "write_labels": "volume.writers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from napari_octa_sam2.training.sources import Scene
 
+DENSE_CLASSES = ("RV", "FAZ")
+
 
 @dataclass(frozen=True)
 class ClipConfig:
@@ -43,14 +45,17 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class Clip:
-    """Images ``(frames, size, size)`` in 0..1; masks ``(objects, frames, size, size)``.
+    """Images ``(frames, size, size)`` in 0..1 with the masks that belong to them.
 
-    `whole_class` ``(objects,)`` tells which objects are a class, not an instance.
+    `masks` ``(objects, frames, size, size)`` are the objects to be prompted,
+    `classes` ``(len(DENSE_CLASSES), frames, size, size)`` whole classes; `known`
+    ``(len(DENSE_CLASSES),)`` tells which of those the scene has truth for.
     """
 
     images: Tensor
     masks: Tensor
-    whole_class: Tensor
+    classes: Tensor
+    known: Tensor
 
 
 def cut_clip(
@@ -71,23 +76,23 @@ def cut_clip(
                 replace=len(candidates) < config.objects,
             )
         ]
-        masks = np.stack(
-            [
-                (
-                    scene.classes[key]
-                    if isinstance(key, str)
-                    else scene.instances == key
-                )[order][:, rows, cols]
-                for key in picks
-            ]
-        )
+        picked = [
+            scene.classes[key] if isinstance(key, str) else scene.instances == key
+            for key in picks
+        ]
+        dense = [
+            scene.classes.get(key, np.zeros_like(scene.instances, bool))
+            for key in DENSE_CLASSES
+        ]
+        masks = np.stack([m[order][:, rows, cols] for m in [*picked, *dense]])
         images = augment(scene.images[order][:, rows, cols], rng)
         turn, flip = int(rng.integers(4)), bool(rng.integers(2))
+        sized = _to_size(_turn(masks.astype(np.float32), turn, flip), config.size) > 0.5
         return Clip(
             images=_to_size(_turn(images, turn, flip), config.size).clamp(0, 1),
-            masks=_to_size(_turn(masks.astype(np.float32), turn, flip), config.size)
-            > 0.5,
-            whole_class=torch.tensor([key == "RV" for key in picks]),
+            masks=sized[: len(picks)],
+            classes=sized[len(picks) :],
+            known=torch.tensor([key in scene.classes for key in DENSE_CLASSES]),
         )
     return None
 

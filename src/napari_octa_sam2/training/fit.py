@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.training.clips import Clip, ClipConfig, cut_clip
+from napari_octa_sam2.training.clips import DENSE_CLASSES, Clip, ClipConfig, cut_clip
 from napari_octa_sam2.training.sources import Source
 from napari_octa_sam2.training.walk import Interaction, walk
 
@@ -65,19 +65,20 @@ class StepReport:
 
     step: int
     loss: float
+    dense_loss: float
     prompted_dice: float
     tracked_dice: float
     learning_rate: float
     seconds: float
 
 
-class ClipStream(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
-    """Endless batches ``(images, masks)`` drawn from `source`."""
+class ClipStream(torch.utils.data.IterableDataset[tuple[Tensor, ...]]):
+    """Endless batches of clips drawn from `source`, as the fields of `Clip`."""
 
     def __init__(self, source: Source, clip: ClipConfig, clips: int, seed: int):
         self.source, self.clip, self.clips, self.seed = source, clip, clips, seed
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         info = torch.utils.data.get_worker_info()
         torch.set_num_threads(1)
         rng = np.random.default_rng([self.seed, info.id if info else 0])
@@ -87,9 +88,9 @@ class ClipStream(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
                 clip = cut_clip(self.source.draw(rng), self.clip, rng)
                 if clip is not None:
                     batch.append(clip)
-            yield (
-                torch.stack([c.images for c in batch]),
-                torch.stack([c.masks for c in batch]),
+            yield tuple(
+                torch.stack([getattr(c, field.name) for c in batch])
+                for field in fields(Clip)
             )
 
 
@@ -131,10 +132,12 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"clip": asdict(clip), "fit": asdict(config)}
     _check_same_settings(folder, settings)
+    dense_head = dense_head_for(network)
+    trained = torch.nn.ModuleList([network, dense_head])
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    start = _resume(folder, network, optimiser)
+    start = _resume(folder, trained, optimiser)
     generator = torch.Generator().manual_seed(config.seed + start)
     stream = ClipStream(source, clip, config.clips, config.seed + start)
     loader = torch.utils.data.DataLoader(
@@ -144,14 +147,16 @@ def fit(
     saved = time.monotonic()
     step = start
     try:
-        for step, (images, masks) in zip(
+        for step, batch in zip(
             range(start, config.steps), loader, strict=False
         ):
             began = time.monotonic()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
             interaction = Interaction.draw(clip.frames, generator)
-            walked = walk(network, images, masks, interaction, generator)
+            walked = walk(
+                network, dense_head, Clip(*batch), interaction, generator
+            )
             if not torch.isfinite(walked.loss):
                 raise TrainingError(
                     f"the loss is {walked.loss.item()} at step {step}; "
@@ -159,11 +164,12 @@ def fit(
                 )
             optimiser.zero_grad(set_to_none=True)
             walked.loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+            torch.nn.utils.clip_grad_norm_(trained.parameters(), config.clip_norm)
             optimiser.step()
             report = StepReport(
                 step=step,
                 loss=walked.loss.item(),
+                dense_loss=walked.dense_loss,
                 prompted_dice=walked.prompted_dice,
                 tracked_dice=walked.tracked_dice,
                 learning_rate=learning_rate(config, step),
@@ -171,15 +177,21 @@ def fit(
             )
             _log(folder / "log.csv", report)
             if time.monotonic() - saved > config.save_every:
-                _save(folder, network, optimiser, step + 1)
+                _save(folder, trained, optimiser, step + 1)
                 saved = time.monotonic()
             step += 1
             yield report
             if should_stop():
                 break
     finally:
-        _save(folder, network, optimiser, step)
+        _save(folder, trained, optimiser, step)
         network.eval()
+
+
+def dense_head_for(network: Any) -> torch.nn.Module:
+    """Return a linear map from a network's finest features to `DENSE_CLASSES`."""
+    channels = network.sam_mask_decoder.conv_s0.out_channels
+    return torch.nn.Conv2d(channels, len(DENSE_CLASSES), 1)
 
 
 def _check_same_settings(folder: Path, settings: dict[str, Any]) -> None:

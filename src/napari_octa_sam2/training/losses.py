@@ -60,3 +60,20 @@ def prompt_loss(
         score_logits[:, 0], present, reduction="none"
     )
     return ((shown * present) + score).sum() / len(truth)
+
+
+def dense_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """Return the mean `mask_loss` of whole classes, where their truth is known.
+
+    Parameters
+    ----------
+    logits : Tensor
+        Shape ``(images, classes, rows, columns)``.
+    truth : Tensor
+        Boolean, shape ``(images, classes, size, size)``; averaged to the logits' grid.
+    known : Tensor
+        Boolean, shape ``(images, classes)``.
+    """
+    target = F.adaptive_avg_pool2d(truth.float(), logits.shape[-2:])
+    weight = known.float()
+    return (mask_loss(logits, target) * weight).sum() / weight.sum().clamp(min=1)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from napari_octa_sam2.engine.frames import normalise
 from napari_octa_sam2.training import simulate
-from napari_octa_sam2.training.losses import prompt_loss
+from napari_octa_sam2.training.clips import Clip
+from napari_octa_sam2.training.losses import dense_loss, prompt_loss
 from napari_octa_sam2.training.simulate import Points
 
 
@@ -55,14 +56,15 @@ class Walked:
     """Loss of a batch of clips and the Dice of its present objects, prompted or not."""
 
     loss: Tensor
+    dense_loss: float
     prompted_dice: float
     tracked_dice: float
 
 
 def walk(
     network: Any,
-    images: Tensor,
-    masks: Tensor,
+    dense_head: torch.nn.Module,
+    batch: Clip,
     interaction: Interaction,
     generator: torch.Generator,
 ) -> Walked:
@@ -71,11 +73,13 @@ def walk(
     Parameters
     ----------
     network : sam2.modeling.sam2_base.SAM2Base
-    images : Tensor
-        Shape ``(clips, frames, size, size)``, in 0..1.
-    masks : Tensor
-        Boolean, shape ``(clips, objects, frames, size, size)``.
+    dense_head : torch.nn.Module
+        From the finest features to the logits of `DENSE_CLASSES`. It serves the
+        training alone: whole classes teach the encoder faster than single objects.
+    batch : Clip
+        Clips stacked along a new first axis.
     """
+    images, masks = batch.images, batch.masks
     clips, frames, size, _ = images.shape
     objects = masks.shape[1]
     backbone = network.forward_image(normalise(images.reshape(-1, 1, size, size)))
@@ -85,6 +89,11 @@ def walk(
         "cond_frame_outputs": {},
         "non_cond_frame_outputs": {},
     }
+    dense = dense_loss(
+        dense_head(backbone["backbone_fpn"][0]),
+        batch.classes.transpose(1, 2).flatten(0, 1),
+        batch.known.repeat_interleave(frames, dim=0),
+    )
     losses: list[Tensor] = []
     prompted: list[Tensor] = []
     tracked: list[Tensor] = []
@@ -127,7 +136,8 @@ def walk(
         key = "cond_frame_outputs" if t == 0 else "non_cond_frame_outputs"
         memory[key][t] = out
     return Walked(
-        loss=torch.stack(losses).mean(),
+        loss=torch.stack(losses).mean() + dense,
+        dense_loss=float(dense.detach()),
         prompted_dice=_mean(prompted),
         tracked_dice=_mean(tracked),
     )

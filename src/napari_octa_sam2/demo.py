@@ -1,0 +1,183 @@
+"""The whole job on a phantom: prompts, propagation, scores and a picture."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_octa_sam2.engine.segment import Segmentation, segment
+from napari_octa_sam2.errors import WriteError
+from napari_octa_sam2.metrics.evaluation import Evaluation, evaluate
+from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel
+from napari_octa_sam2.overview import write_overview
+from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
+from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
+from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
+from napari_octa_sam2.volume.writers import write_image
+
+PHANTOM = PhantomConfig(seed=3)
+CLICKS = 3  # on a vessel; the FAZ gets one
+MARGIN = 4  # slices followed beyond the objects, to see that masks end
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """What `run_demo` did, and its files by name."""
+
+    segmentation: Segmentation
+    evaluation: Evaluation
+    files: dict[str, Path]
+    seconds: float
+
+
+def run_demo(
+    folder: str | Path,
+    *,
+    model: str | Path | LoadedModel = DEFAULT_MODEL,
+    phantom: PhantomConfig = PHANTOM,
+    progress: Callable[[int, int], None] | None = None,
+) -> Demo:
+    """Segment a phantom from a few simulated clicks and compare with the truth.
+
+    Parameters
+    ----------
+    folder : path
+        Receives the volume, the prompts, the labels, the scores, the record and an
+        overview picture; files of an earlier demo are replaced.
+    model : str, Path or LoadedModel
+        As for `segment`.
+    phantom : PhantomConfig
+        The volume to draw.
+    progress : callable, optional
+        As for `segment`.
+
+    Raises
+    ------
+    ModelError
+        If the model is not there.
+    WriteError
+        If the folder cannot be written.
+    """
+    began = time.perf_counter()
+    files = _files(Path(folder))
+    volume = make_phantom(phantom).volume
+    everything = volume.labels["objects"]
+    ids = choose_objects(everything)
+    truth = only(everything, ids)
+    prompts = first_prompts(truth, ids)
+    write_image(files["volume"], volume)
+    prompts.write(files["prompts"])
+    span = _span(truth, MARGIN)
+    done = segment(volume, prompts, model=model, slices=span, progress=progress)
+    done.write(files["labels"])
+    evaluation = evaluate(
+        done.labels.data,
+        truth.data,
+        geometry=volume.geometry,
+        names=truth.names,
+        slices=slice(span.start, span.stop),
+    )
+    evaluation.write_csv(files["metrics"])
+    files["record"].write_text(json.dumps(done.record, indent=1) + "\n", "utf-8")
+    _picture(files["overview"], volume, done, truth, prompts, evaluation)
+    return Demo(done, evaluation, files, time.perf_counter() - began)
+
+
+def choose_objects(labels: LabelSet) -> list[int]:
+    """Return the ids of the largest artery, the largest vein and the FAZ."""
+    sizes = np.bincount(labels.data.ravel())
+    chosen = []
+    for cls in ("artery", "vein", "FAZ"):
+        ids = [i for i, c in labels.classes.items() if c == cls and i < len(sizes)]
+        chosen += sorted(ids, key=lambda i: -sizes[i])[:1]
+    return chosen
+
+
+def only(labels: LabelSet, ids: Iterable[int]) -> LabelSet:
+    """Return the labels with no other objects than `ids`."""
+    kept = list(ids)
+    return LabelSet(
+        np.where(np.isin(labels.data, kept), labels.data, 0),
+        {i: labels.names[i] for i in kept},
+        {i: labels.classes[i] for i in kept},
+    )
+
+
+def first_prompts(labels: LabelSet, ids: Iterable[int]) -> PromptSet:
+    """Return simulated clicks: each object on the slice where it is largest."""
+    objects, prompts = [], []
+    for label in ids:
+        cls = labels.classes[label]
+        masks = labels.data == label
+        index = int(masks.sum((1, 2)).argmax())
+        points = interior_points(masks[index], 1 if cls == "FAZ" else CLICKS)
+        objects.append(PromptObject(label, labels.names[label], cls))
+        prompts.append(Prompt(label, index, points, (1,) * len(points)))
+    return PromptSet(tuple(objects), tuple(prompts))
+
+
+def interior_points(mask: np.ndarray, count: int) -> tuple[tuple[int, int], ...]:
+    """Return up to `count` pixels well inside `mask` and far from each other.
+
+    The first is the pixel deepest inside. Each further one is, among the pixels at
+    least half as deep, the one farthest from those before.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    candidates = np.argwhere(depth >= depth.max() / 2)
+    points = [np.array(np.unravel_index(depth.argmax(), mask.shape))]
+    while len(points) < min(count, len(candidates)):
+        apart = np.min(
+            [np.linalg.norm(candidates - point, axis=1) for point in points], axis=0
+        )
+        points.append(candidates[apart.argmax()])
+    return tuple((int(row), int(col)) for row, col in points)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"{folder}: expected a folder for the results ({error.strerror}); choose "
+            "another"
+        ) from error
+    return {
+        "volume": folder / "volume.ome.zarr",
+        "prompts": folder / "prompts.json",
+        "labels": folder / "labels.ome.zarr",
+        "metrics": folder / "metrics.csv",
+        "record": folder / "record.json",
+        "overview": folder / "overview.png",
+    }
+
+
+def _span(labels: LabelSet, margin: int) -> range:
+    filled = np.flatnonzero(labels.data.any((1, 2)))
+    first, last = int(filled[0]) - margin, int(filled[-1]) + margin
+    return range(max(0, first), min(len(labels.data), last + 1))
+
+
+def _picture(
+    path: Path,
+    volume: OctaVolume,
+    done: Segmentation,
+    truth: LabelSet,
+    prompts: PromptSet,
+    evaluation: Evaluation,
+) -> None:
+    write_overview(
+        path,
+        volume,
+        done.labels,
+        truth=truth,
+        prompts=prompts,
+        evaluation=evaluation,
+        title=f"Demo: {done.record['model']['name']} on a synthetic scan",
+    )

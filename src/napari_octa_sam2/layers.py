@@ -1,0 +1,202 @@
+"""napari layers on one side, the records of this package on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_octa_sam2.errors import PromptError, VolumeError
+from napari_octa_sam2.prompts import Prompt
+from napari_octa_sam2.volume.octa_volume import check_volume_array
+from napari_octa_sam2.volume import AXES, LabelSet, OctaVolume, ScanGeometry
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer, Points, Shapes
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+# Okabe and Ito's colours, told apart with every kind of colour vision.
+POSITIVE, NEGATIVE, BOX = "#009E73", "#D55E00", "#56B4E9"
+OBJECTS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+SYMBOLS = {"positive": "cross", "negative": "hbar"}
+
+
+def geometry_arguments(geometry: ScanGeometry, ndim: int = 3) -> dict[str, Any]:
+    """Return the ``scale``, ``units`` and ``axis_labels`` of a layer."""
+    return {
+        "scale": geometry.spacing[-ndim:],
+        "units": (geometry.unit,) * ndim,
+        "axis_labels": AXES[-ndim:],
+    }
+
+
+def layer_geometry(layer: Layer) -> ScanGeometry:
+    """Return the geometry of a two- or three-dimensional layer, in mm where known."""
+    from pint import DimensionalityError
+
+    spacing = []
+    for scale, unit in zip(layer.scale, layer.units, strict=True):
+        try:
+            spacing.append(abs(float((scale * unit).to("mm").magnitude)))
+        except (DimensionalityError, AttributeError):
+            spacing = [abs(float(s)) for s in layer.scale]
+            return ScanGeometry(_three(spacing), "pixel")
+    return ScanGeometry(_three(spacing), "mm")
+
+
+def object_colormap() -> Any:
+    """Return the colours of objects, the same seven in turn."""
+    from napari.utils.colormaps import CyclicLabelColormap
+
+    return CyclicLabelColormap(colors=["transparent", *OBJECTS])
+
+
+def volume_layers(volume: OctaVolume) -> list[LayerData]:
+    """Return the layers of a volume: flow, other channels, labels."""
+    common = geometry_arguments(volume.geometry)
+    metadata = {
+        "source": str(volume.source) if volume.source else None,
+        "first_slice": volume.first_slice,
+        "slice_names": volume.slice_names,
+        "provenance": dict(volume.provenance),
+    }
+    layers: list[LayerData] = [
+        (volume.data, {**common, "name": volume.name, "metadata": metadata}, "image")
+    ]
+    for key, channel in volume.channels.items():
+        name = f"{volume.name} {key}"
+        layers.append((channel, {**common, "name": name, "visible": False}, "image"))
+    for key, labels in volume.labels.items():
+        arguments = {
+            **common,
+            "name": f"{volume.name} {key}",
+            "visible": False,
+            "metadata": {"names": dict(labels.names), "classes": dict(labels.classes)},
+        }
+        layers.append((labels.data, arguments, "labels"))
+    return layers
+
+
+def image_slices(layer: Image) -> np.ndarray:
+    """Return the data of an image layer as ``(depth, slow, fast)``, without a copy.
+
+    A two-dimensional image is a volume of one slice.
+
+    Raises
+    ------
+    VolumeError
+        If the layer is RGB, multiscale, has more than three axes, or holds no number.
+    """
+    if layer.rgb:
+        raise VolumeError(
+            f"{layer.name}: expected a grey image, found RGB; "
+            "choose a layer with one channel (right-click > Split RGB)"
+        )
+    if layer.multiscale:
+        raise VolumeError(
+            f"{layer.name}: expected one resolution, found a multiscale image; "
+            "open the level you want to segment as a layer of its own"
+        )
+    if layer.ndim not in (2, 3):
+        raise VolumeError(
+            f"{layer.name}: expected a 3-D volume (depth, slow, fast) or a 2-D image, "
+            f"found {layer.ndim} axes; choose one channel or time point "
+            "(right-click > Split Stack)"
+        )
+    data = as_slices(np.asarray(layer.data))
+    check_volume_array(data, layer.name)
+    return data
+
+
+def as_slices(data: np.ndarray) -> np.ndarray:
+    """Return a view ``(depth, slow, fast)`` of a two- or three-dimensional array."""
+    return data[None] if data.ndim == 2 else data
+
+
+def label_set(layer: Labels) -> LabelSet:
+    """Return the labels of a layer with the names and classes that it carries."""
+    data = as_slices(np.asarray(layer.data))
+    return LabelSet(
+        data, layer.metadata.get("names", {}), layer.metadata.get("classes", {})
+    )
+
+
+def point_prompts(layer: Points) -> list[Prompt]:
+    """Return one prompt a point, in the order in which they were made.
+
+    The layer's features ``object`` and ``label`` (``"positive"`` or ``"negative"``)
+    tell whose they are.
+    """
+    prompts = []
+    objects = layer.features["object"].to_numpy()
+    labels = layer.features["label"].to_numpy()
+    for position, object_id, label in zip(layer.data, objects, labels, strict=True):
+        index, row, col = _three(position, fill=0.0)
+        prompts.append(
+            Prompt(
+                int(object_id), round(index), ((row, col),), (int(label == "positive"),)
+            )
+        )
+    return prompts
+
+
+def box_prompts(layer: Shapes) -> list[Prompt]:
+    """Return one prompt a rectangle; other shapes are taken by their bounding box."""
+    prompts = []
+    objects = layer.features["object"].to_numpy()
+    for vertices, object_id in zip(layer.data, objects, strict=True):
+        corners = np.array([_three(v, fill=0.0) for v in vertices])
+        index = round(float(corners[:, 0].mean()))
+        (row0, col0), (row1, col1) = corners[:, 1:].min(0), corners[:, 1:].max(0)
+        if row0 < row1 and col0 < col1:
+            box = (float(row0), float(col0), float(row1), float(col1))
+            prompts.append(Prompt(int(object_id), index, box=box))
+    return prompts
+
+
+def group_prompts(prompts: Iterable[Prompt]) -> dict[tuple[int, int], list[Prompt]]:
+    """Return the prompts of each ``(object, slice)``, in order."""
+    groups: dict[tuple[int, int], list[Prompt]] = {}
+    for prompt in prompts:
+        groups.setdefault((prompt.object, prompt.slice), []).append(prompt)
+    return groups
+
+
+def point_position(prompt: Prompt, point: tuple[float, float], ndim: int) -> list[float]:
+    """Return where a point of a prompt lies in a layer of `ndim` axes."""
+    return [float(prompt.slice), *point][-ndim:]
+
+
+def box_vertices(prompt: Prompt, ndim: int) -> np.ndarray:
+    """Return the corners of a prompt's box ``(4, ndim)`` in a layer of `ndim` axes."""
+    if prompt.box is None:
+        raise PromptError(f"expected a prompt with a box, found {prompt}")
+    row0, col0, row1, col1 = prompt.box
+    corners = [(row0, col0), (row0, col1), (row1, col1), (row1, col0)]
+    return np.array([point_position(prompt, corner, ndim) for corner in corners])
+
+
+def foreign_points(layer: Points, image: Image) -> np.ndarray:
+    """Return the points of any layer in pixels of `image`, ``(n, image.ndim)``.
+
+    Raises
+    ------
+    PromptError
+        If the layer has fewer axes than the image.
+    """
+    if layer.ndim < image.ndim:
+        raise PromptError(
+            f"{layer.name}: expected points with {image.ndim} axes as {image.name} "
+            f"has, found {layer.ndim}"
+        )
+    world = [layer.data_to_world(p)[-image.ndim :] for p in layer.data]
+    found = [image.world_to_data(p) for p in world]
+    return np.array(found, float).reshape(-1, image.ndim)
+
+
+def _three(values: Any, fill: float = 1.0) -> tuple[float, float, float]:
+    """Return the last three values, filled up in front."""
+    depth, row, col = ([fill] * 3 + [float(v) for v in values])[-3:]
+    return depth, row, col

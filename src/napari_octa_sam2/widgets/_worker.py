@@ -1,0 +1,237 @@
+"""The one owner of worker threads: requests in, responses out in the GUI thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+
+from napari_octa_sam2.errors import OctaError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_octa_sam2.annotation import Edit
+    from napari_octa_sam2.engine.results import SliceResult
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Open:
+    """Load a model and begin a session on a volume."""
+
+    data: np.ndarray
+    model: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Answer the prompts that an object now has on a slice."""
+
+    edit: Edit
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Drop an object from the session."""
+
+    object: int
+
+
+@dataclass(frozen=True)
+class Propagate:
+    """Follow objects through the slices."""
+
+    direction: str
+    slices: range
+
+
+Request = Open | Preview | Forget | Propagate
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The session is ready; `text` names model and device."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """A slice is done, `step` of `steps` (0 of 0 for a preview)."""
+
+    result: SliceResult
+    step: int = 0
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A propagation has ended after `step` of `steps`."""
+
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something the user should know; `failed` names the request it ended."""
+
+    text: str
+    failed: str = ""
+
+
+Response = Opened | Done | Ended | Message
+
+
+class EngineRunner:
+    """Runs requests one after the other, in a thread that lives while there are any.
+
+    Parameters
+    ----------
+    respond : callable
+        Called in the GUI thread with each response of the present session.
+    """
+
+    def __init__(self, respond: Callable[[Response], None]) -> None:
+        self._respond = respond
+        self._inbox: deque[Request] = deque()
+        self._messages: deque[str] = deque()
+        self._cancel = threading.Event()
+        self._worker: Any = None
+        self._session: Any = None
+        self._generation = 0
+        self.download: tuple[int, int | None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being worked on."""
+        return self._worker is not None
+
+    def submit(self, request: Request) -> None:
+        """Queue a request; opening another session drops all that came before."""
+        if isinstance(request, Open):
+            self._generation += 1
+            self._inbox.clear()
+            self._cancel.set()
+        self._inbox.append(request)
+        self._ensure_worker()
+
+    def cancel(self) -> None:
+        """End the propagation or download in progress, within one slice."""
+        self._cancel.set()
+
+    def close(self) -> None:
+        """Drop everything; a running slice ends unheard."""
+        self._generation += 1
+        self._inbox.clear()
+        self._cancel.set()
+        if self._worker is not None:
+            self._worker.quit()
+
+    def _ensure_worker(self) -> None:
+        if self._worker is None and self._inbox:
+            self._worker = create_worker(self._work, _start_thread=False)
+            self._worker.yielded.connect(self._deliver)
+            self._worker.finished.connect(self._finished)
+            self._worker.start()
+
+    def _deliver(self, item: tuple[int, Response]) -> None:
+        generation, response = item
+        if generation == self._generation:
+            self._respond(response)
+
+    def _finished(self) -> None:
+        self._worker = None
+        self._ensure_worker()
+
+    # The rest runs in the worker's thread.
+
+    def _work(self) -> Iterator[tuple[int, Response]]:
+        while self._inbox:
+            try:
+                request = self._inbox.popleft()
+            except IndexError:
+                return
+            generation = self._generation
+            for response in self._guarded(request):
+                while self._messages:
+                    yield generation, Message(self._messages.popleft())
+                yield generation, response
+
+    def _guarded(self, request: Request) -> Iterator[Response]:
+        name = type(request).__name__
+        try:
+            yield from self._handle(request)
+        except OctaError as error:
+            yield Message(str(error), failed=name)
+        except Exception as error:
+            logger.exception("%s failed", name)
+            reason = f"{type(error).__name__}: {error}"
+            yield Message(f"{name.lower()} failed unexpectedly: {reason}", failed=name)
+
+    def _handle(self, request: Request) -> Iterator[Response]:
+        if isinstance(request, Open):
+            yield from self._open(request)
+        elif self._session is None:
+            return
+        elif isinstance(request, Forget):
+            self._session.remove_object(request.object)
+        elif isinstance(request, Preview):
+            edit = request.edit
+            if not self._overtaken(edit):
+                yield Done(
+                    self._session.set_prompts(edit.object, edit.slice, edit.prompts)
+                )
+        else:
+            yield from self._propagate(request)
+
+    def _open(self, request: Open) -> Iterator[Response]:
+        from napari_octa_sam2.engine.session import Session
+        from napari_octa_sam2.model.loading import load_model
+
+        self._session = None
+        self._cancel.clear()
+
+        def progress(done: int, total: int | None) -> None:
+            self.download = (done, total)
+
+        try:
+            model = load_model(
+                request.model, progress=progress, cancelled=self._cancel.is_set
+            )
+        finally:
+            self.download = None
+        self._session = Session(
+            request.data, model, device=request.device, notify=self._messages.append
+        )
+        yield Opened(f"{model.name} on {self._session.compute.device.type}")
+
+    def _propagate(self, request: Propagate) -> Iterator[Response]:
+        self._cancel.clear()
+        arguments = {"direction": request.direction, "slices": request.slices}
+        steps = len(self._session.plan(**arguments, only_stale=True))
+        step = 0
+        for result in self._session.propagate(**arguments, only_stale=True):
+            step += 1
+            yield Done(result, step, steps)
+            if self._cancel.is_set():
+                break
+            # Clicks made meanwhile are answered between two slices.
+            while self._inbox and isinstance(self._inbox[0], Preview | Forget):
+                yield from self._guarded(self._inbox.popleft())
+        yield Ended(step, steps)
+
+    def _overtaken(self, edit: Edit) -> bool:
+        return any(
+            isinstance(later, Preview)
+            and (later.edit.object, later.edit.slice) == (edit.object, edit.slice)
+            for later in list(self._inbox)
+        )

@@ -1,0 +1,218 @@
+"""The Segment dock, with real mouse and key events in a real viewer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_octa_sam2.prompts import PromptSet
+
+MODEL_MS = 60_000
+
+
+def canvas_of(viewer):
+    return viewer.window._qt_viewer.canvas.native
+
+
+def press(viewer, key):
+    QTest.keyClick(canvas_of(viewer), key)
+
+
+def click(viewer, layer, position, modifier=Qt.KeyboardModifier.NoModifier):
+    """Click on the canvas where `position`, in pixels of `layer`, is drawn."""
+    world = np.array(layer.data_to_world(position))[-2:]
+    canvas = canvas_of(viewer)
+    centre = np.array(viewer.scene.camera.center)[-2:]
+    size = np.array([canvas.height(), canvas.width()])
+    row, col = (world - centre) * viewer.scene.camera.zoom + size / 2
+    point = QPoint(round(col), round(row))
+    QTest.mouseMove(canvas, point)
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, modifier, point)
+
+
+def begin(qtbot, viewer, widget, target):
+    """Press the click tool, click on the vessel, wait for its mask."""
+    index, row, col, _ = target
+    viewer.dims.set_current_step(0, index)
+    viewer.reset_view()
+    press(viewer, Qt.Key.Key_W)
+    click(viewer, widget.annotation.image, (index, row, col))
+    qtbot.waitUntil(
+        lambda: (widget.annotation.labels.data[index] == 1).any(), timeout=MODEL_MS
+    )
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+
+
+def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
+    index, row, col, _ = target
+    image = widget.image_choice.value
+    before = image.data.copy()
+    begin(qtbot, viewer, widget, target)
+    annotation = widget.annotation
+    assert annotation.points.data.round().tolist() == [[index, row, col]]
+    labels = annotation.labels
+    assert labels.data[index, row, col] == 1
+    assert not labels.data[index + 1 :].any()
+    assert labels.data.dtype == np.uint8
+    np.testing.assert_array_equal(labels.scale, image.scale)
+    assert labels.units == image.units
+    assert labels.axis_labels == ("depth", "slow", "fast")
+
+    # propagate, and stop before it is through
+    steps = []
+    widget.progress.valueChanged.connect(steps.append)
+    press(viewer, Qt.Key.Key_G)
+    qtbot.waitUntil(lambda: len(steps) >= 2, timeout=MODEL_MS)
+    press(viewer, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    assert "Stopped after" in widget.status.text()
+    stopped_at = max(steps)
+    assert stopped_at < len(labels.data)
+    kept = labels.data.copy()
+    # the viewer answers
+    viewer.dims.set_current_step(0, 0)
+    press(viewer, Qt.Key.Key_Right)
+    assert viewer.dims.current_step[0] == 1
+
+    # the rest: goes on where it stopped
+    steps.clear()
+    press(viewer, Qt.Key.Key_G)
+    qtbot.waitUntil(lambda: "Propagated" in widget.status.text(), timeout=MODEL_MS)
+    assert widget.progress.maximum() <= len(labels.data) - stopped_at
+    np.testing.assert_array_equal(labels.data[index], kept[index])
+    press(viewer, Qt.Key.Key_G)
+    qtbot.waitUntil(lambda: "already" in widget.status.text(), timeout=MODEL_MS)
+
+    # one click more, and back
+    complete = labels.data.copy()
+    viewer.dims.set_current_step(0, index)
+    press(viewer, Qt.Key.Key_W)
+    away = (5, 5) if row > 80 else (150, 150)
+    click(viewer, image, (index, *away), Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: len(annotation.points.data) == 2, timeout=MODEL_MS)
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    assert annotation.points.features["label"].tolist() == ["positive", "negative"]
+    press(viewer, Qt.Key.Key_U)
+    assert len(annotation.points.data) == 1
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    np.testing.assert_array_equal(labels.data, complete)
+
+    # save, reopen: the same labels and prompts
+    widget.save_labels(tmp_path / "labels.ome.zarr")
+    widget.save_prompts(tmp_path / "prompts.json")
+    assert PromptSet.read(tmp_path / "prompts.json") == annotation.prompts()
+    (opened,) = [
+        layer
+        for layer in viewer.open(
+            tmp_path / "labels.ome.zarr", plugin="napari-octa-sam2"
+        )
+        if type(layer).__name__ == "Labels"
+    ]
+    np.testing.assert_array_equal(opened.data, labels.data)
+    np.testing.assert_allclose(opened.scale, image.scale)
+    np.testing.assert_array_equal(image.data, before)
+
+
+def test_box_objects_and_loaded_prompts(qtbot, viewer, widget, target, tmp_path):
+    index, _, _, mask = target
+    begin(qtbot, viewer, widget, target)
+    annotation = widget.annotation
+    press(viewer, Qt.Key.Key_N)
+    assert annotation.current == 2
+    assert widget.table.rowCount() == 2
+    press(viewer, Qt.Key.Key_R)
+    assert annotation.boxes.mode == "add_rectangle"
+    rows, cols = np.argwhere(mask).min(0), np.argwhere(mask).max(0)
+    corners = [
+        (index, rows[0], rows[1]), (index, rows[0], cols[1]),
+        (index, cols[0], cols[1]), (index, cols[0], rows[1]),
+    ]  # fmt: skip
+    annotation.boxes.add_rectangles(np.array(corners, float))
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    assert (annotation.labels.data[index] == 2).any()
+    widget.save_prompts(tmp_path / "p.json")
+    saved = annotation.labels.data.copy()
+    widget.remove_object()
+    assert not (annotation.labels.data == 2).any()
+    widget.load_prompts(tmp_path / "p.json")
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    np.testing.assert_array_equal(annotation.labels.data, saved)
+
+
+def test_points_of_the_user_become_prompts(qtbot, viewer, widget, target):
+    index, row, col, _ = target
+    mine = viewer.add_points([[index, row, col]], scale=widget.image_choice.value.scale)
+    widget.points_choice.value = mine
+    widget.adopt_points()
+    qtbot.waitUntil(
+        lambda: widget.annotation.labels.data[index].any(), timeout=MODEL_MS
+    )
+    assert len(mine.data) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "rgb", "expected"),
+    [
+        (np.zeros((20, 30, 3), np.uint8), True, "found RGB"),
+        (np.zeros((2, 3, 20, 30), np.uint8), False, "found 4 axes"),
+        (np.full((3, 20, 30), np.nan), False, "no finite value"),
+    ],
+)
+def test_layers_that_cannot_be_segmented_say_why(
+    viewer, widget, notices, data, rgb, expected
+):
+    bad = viewer.add_image(data, rgb=rgb, contrast_limits=(0, 1))
+    widget.image_choice.value = bad
+    layers = list(viewer.layers)
+    widget.click_tool()
+    assert expected in notices[-1]
+    assert expected in widget.status.text()
+    assert list(viewer.layers) == layers
+
+
+def test_prompts_outside_the_image_are_taken_back(
+    qtbot, viewer, widget, notices, target
+):
+    begin(qtbot, viewer, widget, target)
+    widget.annotation.points.add([target[0], -40, 10])
+    assert "outside the image" in notices[-1]
+    assert len(widget.annotation.points.data) == 1
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    assert widget.annotation.labels.data[target[0]].any()
+
+
+def test_removing_the_image_loses_nothing(qtbot, viewer, widget, notices, target):
+    begin(qtbot, viewer, widget, target)
+    annotation = widget.annotation
+    viewer.layers.remove(annotation.image)
+    qtbot.waitUntil(lambda: widget.annotation is None)
+    assert "was removed" in notices[-1]
+    assert annotation.labels in viewer.layers
+    assert annotation.points in viewer.layers
+    widget.propagate()
+    assert "Open an image first" in notices[-1]
+
+
+def test_a_deleted_prompt_layer_comes_back(qtbot, viewer, widget, notices, target):
+    begin(qtbot, viewer, widget, target)
+    annotation = widget.annotation
+    viewer.layers.remove(annotation.points)
+    qtbot.waitUntil(lambda: annotation.points in viewer.layers)
+    assert "was put back" in notices[-1]
+    assert len(annotation.points.data) == 1
+
+
+def test_closing_the_dock_while_propagating_keeps_the_labels(
+    qtbot, viewer, widget, target
+):
+    begin(qtbot, viewer, widget, target)
+    annotation = widget.annotation
+    press(viewer, Qt.Key.Key_G)
+    qtbot.waitUntil(lambda: widget.progress.value() >= 1, timeout=MODEL_MS)
+    widget.close()
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    assert annotation.labels in viewer.layers
+    assert annotation.labels.data.any()
+    assert "G" not in viewer.keymap
