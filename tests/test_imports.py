@@ -19,7 +19,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = (
     {"errors"},
     {"volume", "prompts", "metrics"},
-    {"model", "engine", "training"},
+    {"model", "engine", "training", "demo", "doctor", "overview"},
     {"layers", "_reader", "_writer", "_sample_data"},
     {"widgets", "cli", "__init__"},
 )

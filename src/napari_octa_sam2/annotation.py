@@ -25,7 +25,6 @@ from napari_octa_sam2.layers import (
     box_prompts,
     box_vertices,
     foreign_points,
-    group_prompts,
     image_slices,
     layer_geometry,
     object_colormap,
@@ -161,7 +160,7 @@ class Annotation:
         except PromptError:
             self._take_back_outside()
             raise
-        groups = group_prompts(prompts.prompts)
+        groups = prompts.by_slice()
         edits = [
             Edit(*key, tuple(groups.get(key, ())))
             for key in sorted({*groups, *self._synced})
@@ -199,7 +198,8 @@ class Annotation:
             self.points.data = np.array(positions, float).reshape(-1, ndim)
             self.points.features = pd.DataFrame({"object": objects, "label": labels})
             self._style_points()
-            self.boxes.data = []
+            self.boxes.selected_data = set(range(len(self.boxes.data)))
+            self.boxes.remove_selected()
             if boxed:
                 self.boxes.add_rectangles([box_vertices(p, ndim) for p in boxed])
                 self.boxes.features = pd.DataFrame({"object": [p.object for p in boxed]})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -154,14 +153,6 @@ def box_prompts(layer: Shapes) -> list[Prompt]:
             box = (float(row0), float(col0), float(row1), float(col1))
             prompts.append(Prompt(int(object_id), index, box=box))
     return prompts
-
-
-def group_prompts(prompts: Iterable[Prompt]) -> dict[tuple[int, int], list[Prompt]]:
-    """Return the prompts of each ``(object, slice)``, in order."""
-    groups: dict[tuple[int, int], list[Prompt]] = {}
-    for prompt in prompts:
-        groups.setdefault((prompt.object, prompt.slice), []).append(prompt)
-    return groups
 
 
 def point_position(prompt: Prompt, point: tuple[float, float], ndim: int) -> list[float]:

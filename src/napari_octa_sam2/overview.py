@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -40,7 +40,7 @@ NEGATIVE: dict[str, Any] = CLICK | {"marker": "X", "mfc": "#D55E00"}
 SLICES = 6
 
 
-def require_picture(path: str | Path) -> Path:
+def check_picture(path: str | Path) -> Path:
     """Return `path` if a picture can be written with its suffix.
 
     Raises
@@ -92,9 +92,9 @@ def write_overview(
     """
     import matplotlib as mpl
 
-    path = require_picture(path)
+    path = check_picture(path)
     shown = choose_slices(labels, truth, prompts)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(cast(Any, STYLE)):
         figure, enface, panels = _layout(len(shown))
         _draw_enface(enface, volume, labels, evaluation, title or volume.name)
         for axes, index in zip(panels, shown, strict=True):
@@ -121,9 +121,9 @@ def choose_slices(
 
     Prompted slices, then slices spread evenly over the labelled (or true) depth.
     """
-    filled = labels.data.any((1, 2))
+    filled = np.any(labels.data, axis=(1, 2))
     if truth is not None:
-        filled = filled | truth.data.any((1, 2))
+        filled = np.logical_or(filled, np.any(truth.data, axis=(1, 2)))
     asked = sorted({p.slice for p in prompts.prompts}) if prompts else []
     chosen = _spread(asked, count)
     candidates = [int(i) for i in np.flatnonzero(filled) if i not in chosen]
@@ -149,13 +149,14 @@ def _layout(count: int) -> tuple[Figure, Axes, list[Axes]]:
     """Return a figure with a large panel on the left and `count` small ones."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     rows = 1 if count <= 2 else 2
     columns = math.ceil(count / rows)
     side = 5.2 / rows  # inches
-    figure = Figure(figsize=(side * (rows + columns) + 0.8, 7.0), layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.12)
+    figure = Figure(figsize=(side * (rows + columns) + 0.8, 7.0), layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.12)  # type: ignore[union-attr]
     grid = figure.add_gridspec(rows, columns + 1, width_ratios=[rows] + [1] * columns)
     places = [grid[row, 1 + column] for row in range(rows) for column in range(columns)]
     enface = figure.add_subplot(grid[:, 0])
@@ -186,8 +187,8 @@ def _draw_enface(
         0, 1.012, _subtitle(volume), transform=axes.transAxes, color=FAINT, va="bottom"
     )
     if handles:
-        title = "Dice of each object" if dice else None
-        _legend(axes, handles, title, loc="upper left", bbox_to_anchor=(-0.02, 0.0))
+        heading = "Dice of each object" if dice else None
+        _legend(axes, handles, heading, loc="upper left", bbox_to_anchor=(-0.02, 0.0))
 
 
 def _subtitle(volume: OctaVolume) -> str:
@@ -195,7 +196,7 @@ def _subtitle(volume: OctaVolume) -> str:
     text = f"en-face maximum of {depth} slices"
     if volume.geometry.known:
         _, row, column = volume.geometry.spacing
-        text += f", {slow * row:.3g} × {fast * column:.3g} mm"
+        text += f", {slow * row:.3g} x {fast * column:.3g} mm"
     return text
 
 
@@ -304,10 +305,10 @@ def _draw_key(
 
 
 def _legend(
-    parent: Axes | Figure, handles: list[Artist], title: str | None, **place: Any
+    parent: Axes | Figure, handles: Sequence[Artist], title: str | None, **place: Any
 ) -> None:
     legend = parent.legend(
-        handles=handles,
+        handles=list(handles),
         title=title,
         ncols=min(4, len(handles)),
         frameon=False,

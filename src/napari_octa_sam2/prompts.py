@@ -206,6 +206,13 @@ class PromptSet:
             objects = (*self.objects, *(PromptObject(i) for i in sorted(missing)))
             object.__setattr__(self, "objects", objects)
 
+    def by_slice(self) -> dict[tuple[int, int], list[Prompt]]:
+        """Return the prompts of each ``(object, slice)``, in order."""
+        groups: dict[tuple[int, int], list[Prompt]] = {}
+        for prompt in self.prompts:
+            groups.setdefault((prompt.object, prompt.slice), []).append(prompt)
+        return groups
+
     def require_usable(self, shape: tuple[int, int, int]) -> None:
         """Raise `PromptError` unless every object can be segmented in `shape`."""
         if not self.prompts:

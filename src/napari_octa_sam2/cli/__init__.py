@@ -1,14 +1,20 @@
-"""The command line: everything the plugin can do, without a window."""
+"""The command line: what the plugin can do, without a window.
+
+Nothing heavy is imported before a command needs it.
+"""
 
 from __future__ import annotations
 
-from napari_octa_sam2.cli import data, doctor, models, segmentation, training
 from napari_octa_sam2.cli.app import app
+from napari_octa_sam2.cli.data import evaluate, info, phantom
+from napari_octa_sam2.cli.environment import doctor, models
+from napari_octa_sam2.cli.segmentation import demo, segment
+from napari_octa_sam2.cli.training import train
 
 __all__ = ["app", "main"]
 
-for _commands in (segmentation, data, models, training, doctor):
-    _commands.register(app)
+for _command in (demo, info, segment, evaluate, models, phantom, doctor, train):
+    app.command()(_command)
 
 
 def main() -> None:

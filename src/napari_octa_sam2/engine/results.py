@@ -18,14 +18,19 @@ class SliceResult:
         Index along the propagation axis.
     logits : mapping of int to numpy.ndarray
         Per object id, mask logits at the slice's own resolution, shape
-        ``(slow, fast)``, float32; positive is foreground.
+        ``(slow, fast)``, float32; positive is foreground. It holds every object that
+        the session knows on this slice.
+    changed : tuple of int
+        Ids of the objects that this result is about; the others are there because
+        masks may overlap.
     confidence : mapping of int to float
-        Per object id, 0 to 1: predicted IoU times the probability that the object
-        is there.
+        Per changed object, 0 to 1: predicted IoU times the probability that the
+        object is there.
     """
 
     slice: int
     logits: Mapping[int, np.ndarray]
+    changed: tuple[int, ...]
     confidence: Mapping[int, float]
 
     def mask(self, object_id: int) -> np.ndarray:
@@ -33,19 +38,19 @@ class SliceResult:
         return self.logits[object_id] > 0
 
     def write_into(self, labels: np.ndarray) -> None:
-        """Write the masks into one slice of labels ``(slow, fast)``, in place.
+        """Write the changed masks into one slice of labels ``(slow, fast)``, in place.
 
-        Where masks overlap the higher logit wins. Pixels that one of these objects
-        had before and has no more are cleared; other objects keep theirs unless a
-        mask of this result covers them.
+        Where masks overlap the higher logit wins. Pixels that a changed object had
+        and lost go to the object that holds them now; all others are left alone.
         """
         if not self.logits:
             return
         ids = np.array(list(self.logits), labels.dtype)
         stack = np.stack(list(self.logits.values()))
-        best, top = stack.argmax(0), stack.max(0)
-        labels[np.isin(labels, ids)] = 0
-        labels[top > 0] = ids[best[top > 0]]
+        winner = np.where(stack.max(0) > 0, ids[stack.argmax(0)], labels.dtype.type(0))
+        changed = np.array(self.changed, labels.dtype)
+        concerned = np.isin(labels, changed) | np.isin(winner, changed)
+        labels[concerned] = winner[concerned]
 
 
 def label_dtype(largest_id: int) -> type[np.unsignedinteger]:

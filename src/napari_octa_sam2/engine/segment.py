@@ -16,7 +16,7 @@ from napari_octa_sam2.engine.results import SliceResult, label_dtype
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.errors import PromptError
 from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel, load_model
-from napari_octa_sam2.prompts import Prompt, PromptSet
+from napari_octa_sam2.prompts import PromptSet
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
 from napari_octa_sam2.volume.writers import write_labels
@@ -167,7 +167,7 @@ def _work(
 ) -> Iterator[SliceResult]:
     """Yield the answer to each prompted slice in range, then each stop on the way."""
     span = range(len(session.data)) if slices is None else slices
-    for (object_id, index), given in _by_slice(prompts).items():
+    for (object_id, index), given in prompts.by_slice().items():
         result = session.set_prompts(object_id, index, given)
         if index in span:
             yield result
@@ -176,14 +176,6 @@ def _work(
         if progress is not None:
             progress(done, total)
         yield result
-
-
-def _by_slice(prompts: PromptSet) -> dict[tuple[int, int], list[Prompt]]:
-    """Return the prompts of each object and slice, in the order of the file."""
-    groups: dict[tuple[int, int], list[Prompt]] = {}
-    for prompt in prompts.prompts:
-        groups.setdefault((prompt.object, prompt.slice), []).append(prompt)
-    return groups
 
 
 def _require_range(slices: range | None, depth: int) -> None:

@@ -22,6 +22,7 @@ from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
 DIRECTIONS = ("both", "forward", "backward")
+NOT_THERE = -32.0  # logit of an object that no prompt and no propagation has found
 T = TypeVar("T")
 
 
@@ -139,7 +140,7 @@ class Session:
                 )
         with self._lock, torch.inference_mode():
             self._guarded(lambda: self._set_prompts(object_id, index, prompts))
-            return self._result(index, [object_id])
+            return self._result(index, (object_id,))
 
     def remove_object(self, object_id: int) -> None:
         """Forget an object."""
@@ -296,24 +297,25 @@ class Session:
 
         return self._features.get(index, make)
 
-    def _result(self, index: int, ids: Iterable[int]) -> SliceResult:
-        outputs = {o: self._output(o, index) for o in ids}
-        present = {o: out for o, out in outputs.items() if out is not None}
-        empty = np.full((self.grid.rows, self.grid.cols), -1.0, np.float32)
+    def _result(self, index: int, changed: Sequence[int]) -> SliceResult:
+        outputs = {o: bank.output(index) for o, bank in self._banks.items()}
+        found = {o: output for o, output in outputs.items() if output is not None}
+        logits = {
+            o: decode.to_slice(output.logits, self.grid) for o, output in found.items()
+        }
+        for object_id in set(changed) - set(found):
+            shape = (self.grid.rows, self.grid.cols)
+            logits[object_id] = np.full(shape, NOT_THERE, np.float32)
         return SliceResult(
             slice=index,
-            logits={
-                o: empty if out is None else decode.to_slice(out.logits, self.grid)
-                for o, out in outputs.items()
-            },
+            logits=logits,
+            changed=tuple(changed),
             confidence={
-                o: out.iou * float(out.score.sigmoid()) for o, out in present.items()
+                o: found[o].iou * float(found[o].score.sigmoid())
+                for o in changed
+                if o in found
             },
         )
-
-    def _output(self, object_id: int, index: int) -> SliceOutput | None:
-        bank = self._banks.get(object_id)
-        return None if bank is None else bank.output(index)
 
     def _has_prompts(self, object_id: int) -> bool:
         return object_id in self._banks

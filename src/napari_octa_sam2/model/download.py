@@ -108,6 +108,11 @@ def fetch(
                 f"expected the bundled model {entry.name} at {path}, found nothing; "
                 "reinstall napari-octa-sam2"
             )
+        if entry.sha256 and pooch.file_hash(str(path)) != entry.sha256:
+            raise ModelError(
+                f"the bundled model {entry.name} at {path} is damaged: expected SHA-256 "
+                f"{entry.sha256}; reinstall napari-octa-sam2"
+            )
         return path
     try:
         return _obtain(entry, path, progress, cancelled)

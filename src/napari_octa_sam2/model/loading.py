@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_octa_sam2.errors import ModelError
-from napari_octa_sam2.model.registry import ModelEntry, get_entry, model_names
+from napari_octa_sam2.model.download import fetch
+from napari_octa_sam2.model.registry import get_entry, model_names
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -88,9 +89,9 @@ def load_model(
     text = str(name_or_path)
     if text in model_names() and config is None:
         entry = get_entry(text)
-        checkpoint = checkpoint_path(entry, progress=progress, cancelled=cancelled)
+        checkpoint = fetch(entry, progress=progress, cancelled=cancelled)
         network = build_network(entry.config, input_size=input_size)
-        name = entry.name
+        name, sha256 = entry.name, entry.sha256
     else:
         checkpoint = Path(text).expanduser()
         if not checkpoint.is_file():
@@ -101,34 +102,9 @@ def load_model(
         network = build_network(
             _config_for(checkpoint, config), input_size=input_size
         )
-        name = checkpoint.name
+        name, sha256 = checkpoint.name, None
     load_weights(network, checkpoint)
-    return LoadedModel(network, name, file_sha256(checkpoint))
-
-
-def checkpoint_path(
-    entry: ModelEntry,
-    *,
-    progress: Callable[[int, int | None], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
-) -> Path:
-    """Return the verified checkpoint of a registry model, fetching it if needed."""
-    if entry.url is None:
-        path = resource(f"weights/{entry.name}.safetensors")
-        if not path.is_file():
-            raise ModelError(
-                f"{entry.name} should be part of the installation but {path} is "
-                "missing; install the package again"
-            )
-        if entry.sha256 and file_sha256(path) != entry.sha256:
-            raise ModelError(
-                f"{path} is damaged (its SHA-256 is not {entry.sha256}); "
-                "install the package again"
-            )
-        return path
-    from napari_octa_sam2.model.download import fetch
-
-    return fetch(entry, progress=progress, cancelled=cancelled)
+    return LoadedModel(network, name, sha256 or file_sha256(checkpoint))
 
 
 def build_network(config: str | Path, *, input_size: int | None = None) -> Any:

@@ -141,7 +141,7 @@ def _candidates(
     ]
     for key, mask in scene.classes.items():
         if mask[first, rows, cols].sum() * scale >= config.min_area:
-            found += [key] * max(1, len(found) // 2 if key == "FAZ" else 1)
+            found += [key] * (3 if key == "FAZ" else 1)
     return found
 
 

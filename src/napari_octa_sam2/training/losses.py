@@ -54,7 +54,7 @@ def prompt_loss(
         both = (binary & truth[:, None]).flatten(2).sum(-1)
         either = (binary | truth[:, None]).flatten(2).sum(-1)
         iou = both / either.clamp(min=1)
-    iou_error = (iou_predictions - iou).abs().mean(1)
+    iou_error = (iou_predictions - iou).square().mean(1)
     shown = per_candidate.gather(1, best)[:, 0] + iou_error
     score = F.binary_cross_entropy_with_logits(
         score_logits[:, 0], present, reduction="none"
@@ -63,7 +63,9 @@ def prompt_loss(
 
 
 def dense_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Return the mean `mask_loss` of whole classes, where their truth is known.
+    """Return the mean loss of whole classes, where their truth is known.
+
+    Binary cross-entropy (twice), plus soft Dice where the class is there at all.
 
     Parameters
     ----------
@@ -75,5 +77,8 @@ def dense_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
         Boolean, shape ``(images, classes)``.
     """
     target = F.adaptive_avg_pool2d(truth.float(), logits.shape[-2:])
+    bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    present = truth.flatten(2).any(-1).float()
+    loss = 2 * bce.flatten(2).mean(-1) + present * soft_dice_loss(logits, target)
     weight = known.float()
-    return (mask_loss(logits, target) * weight).sum() / weight.sum().clamp(min=1)
+    return (loss * weight).sum() / weight.sum().clamp(min=1)

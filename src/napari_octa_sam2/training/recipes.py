@@ -39,8 +39,8 @@ OCTA_NANO = (
     # Single slices first: most of what there is to learn is to segment at a click.
     Phase(
         "1-slices",
-        ClipConfig(frames=1, size=256, objects=4),
-        FitConfig(steps=1100, clips=6, learning_rate=6e-4),
+        ClipConfig(frames=1, size=256, objects=6),
+        FitConfig(steps=1300, clips=4, learning_rate=6e-4),
     ),
     # Then short sequences, which train the memory.
     Phase(
@@ -76,7 +76,7 @@ def octa_nano_source(rossa: Path | None) -> Source:
     if rossa is None:
         return Mixture(((volumes, 0.65), (projections, 0.35)))
     pairs = PairFolder([rossa / "train_manual", rossa / "train_sam"])
-    return Mixture(((volumes, 0.5), (projections, 0.25), (pairs, 0.25)))
+    return Mixture(((volumes, 0.5), (projections, 0.3), (pairs, 0.2)))
 
 
 def train(

@@ -1,0 +1,150 @@
+"""What the commands share: options, output, progress, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from napari_octa_sam2.errors import WriteError
+from napari_octa_sam2.volume import writers
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON, nothing else.")
+]
+Range = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="A:B",
+        help="Slices A to B, both included, counted from 0 as in the viewer.",
+    ),
+]
+INTERVAL = 5.0  # seconds between two lines of progress
+
+
+class Tell(Protocol):
+    """Shows how far the work is."""
+
+    def __call__(self, done: int, total: int | None, note: str = "") -> None:
+        """Show `done` of `total`, with a note."""
+        ...
+
+
+def parse_range(text: str | None) -> range | None:
+    """Return the slices of ``A:B``, both included; None for None.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the text is not two whole numbers; their order is left to the work.
+    """
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    try:
+        return range(int(first), int(last) + 1)
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected two slices A:B, such as 10:40, found {text!r}"
+        ) from None
+
+
+def require_target(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise `WriteError` before the work if its labels could not go to `path`."""
+    writers._writer(path)
+    writers._require_replaceable(path)
+    if any(path.absolute() == source.absolute() for source in inputs):
+        raise WriteError(
+            f"{path}: expected a new name for the labels, found one of the inputs; "
+            "pick another name"
+        )
+
+
+def print_json(content: Any) -> None:
+    """Print `content` on stdout."""
+    typer.echo(json.dumps(content, indent=1, default=str))
+
+
+def print_pairs(pairs: Mapping[str, str]) -> None:
+    """Print names and values in two columns."""
+    width = max(map(len, pairs))
+    for name, value in pairs.items():
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def say(text: str) -> None:
+    """Print a line on stderr, where it does not mix with results."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Tell]:
+    """Show progress on stderr: a bar on a terminal, plain lines in a pipe."""
+    if not sys.stderr.isatty():
+        yield _Lines(title)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), Remaining())
+    note_column = TextColumn("{task.fields[note]}")
+    console = Console(stderr=True)
+    with Progress(*columns, note_column, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None, note="")
+
+        def tell(done: int, total: int | None, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note)
+
+        yield tell
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether Ctrl-C or a termination has asked to stop.
+
+    The first signal only asks, so that what is done can be kept; the second acts.
+    """
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        restore()
+
+    for number in signals:
+        signal.signal(number, ask)
+    try:
+        yield stop.is_set
+    finally:
+        restore()
+
+
+class _Lines:
+    """Progress as plain lines: the first, the last, and one now and then."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._due = 0.0
+
+    def __call__(self, done: int, total: int | None, note: str = "") -> None:
+        now = time.monotonic()
+        if done != total and now < self._due:
+            return
+        self._due = now + INTERVAL
+        of_total = "" if total is None else f"/{total}"
+        say(f"{self._title} {done}{of_total} {note}".rstrip())

@@ -1,0 +1,198 @@
+"""Commands that run a network: segment, demo."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from enum import StrEnum
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from napari_octa_sam2.cli.console import (
+    AsJson,
+    Range,
+    parse_range,
+    print_json,
+    print_pairs,
+    progress,
+    require_target,
+    say,
+    stop_on_signal,
+)
+from napari_octa_sam2.prompts import PromptSet
+from napari_octa_sam2.volume.readers import read_volume
+
+if TYPE_CHECKING:
+    from napari_octa_sam2.engine.segment import Segmentation
+    from napari_octa_sam2.model.loading import LoadedModel
+
+Model = Annotated[
+    str, typer.Option(metavar="NAME|PATH", help="See the command `models`.")
+]
+
+
+class Direction(StrEnum):
+    """Which way objects are followed; forward is towards higher slices."""
+
+    both = "both"
+    forward = "forward"
+    backward = "backward"
+
+
+def segment(
+    volume: Annotated[Path, typer.Argument(help="A volume: a file or a folder.")],
+    prompts: Annotated[
+        Path, typer.Option(metavar="FILE", help="Prompts, as the viewer writes them.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="Labels: .ome.zarr, .nii.gz, .nii, .tif or .npy."
+        ),
+    ],
+    model: Model = "octa-nano",
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Configuration of a local checkpoint."),
+    ] = None,
+    slices: Range = None,
+    direction: Annotated[
+        Direction, typer.Option(help="From an object's prompts.")
+    ] = Direction.both,
+    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw an overview: .png, .pdf or .svg."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Segment the prompted objects on every slice.
+
+    Ctrl-C stops after the slice in work and writes what is done.
+    """
+    span = parse_range(slices)
+    require_target(out, inputs=(volume, prompts))
+    if picture is not None:
+        from napari_octa_sam2.overview import check_picture
+
+        check_picture(picture)
+    given = PromptSet.read(prompts)
+    scan = read_volume(volume)
+    given.require_usable(scan.shape)
+    with stop_on_signal() as stopped:
+        network = load(model, config)
+        from napari_octa_sam2.engine.segment import segment as run
+
+        with progress("slices") as tell:
+            done = run(
+                scan,
+                given,
+                model=network,
+                direction=direction.value,
+                slices=span,
+                device=device,
+                precision=precision,
+                progress=tell,
+                cancelled=stopped,
+            )
+        done.write(out)
+    if picture is not None:
+        from napari_octa_sam2.overview import write_overview
+
+        write_overview(picture, scan, done.labels, prompts=given)
+    _report(done, out, picture, as_json)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")],
+    model: Model = "octa-nano",
+    as_json: AsJson = False,
+) -> None:
+    """Show the whole job on a synthetic volume, in two minutes and without network."""
+    from napari_octa_sam2.demo import run_demo
+
+    with progress("slices") as tell:
+        made = run_demo(out, model=load(model), progress=tell)
+    files = {name: str(path) for name, path in made.files.items()}
+    if as_json:
+        scores = made.evaluation.to_json()
+        print_json(
+            {"files": files, "evaluation": scores, "seconds": round(made.seconds, 1)}
+        )
+        return
+    typer.echo(f"{made.evaluation.table()}\n")
+    print_pairs(files)
+    first, last = made.segmentation.record["slices"]
+    typer.echo(
+        f"\ndone in {made.seconds:.0f} s; to look at it in the viewer:\n"
+        f"  napari --plugin napari-octa-sam2 {files['volume']} {files['labels']}\n"
+        "to do the same from the shell:\n"
+        f"  napari-octa-sam2 segment {files['volume']} --prompts {files['prompts']} "
+        f"--model {model} --range {first}:{last} --out labels.nii.gz"
+    )
+
+
+def load(model: str, config: str | None = None) -> LoadedModel:
+    """Return a model by name or path, telling how far its download is."""
+    from napari_octa_sam2.model.loading import load_model
+
+    with progress(f"download of {model} [MB]") as tell:
+        return load_model(
+            model,
+            config=config,
+            progress=lambda done, total: tell(
+                round(done / 1e6), None if total is None else round(total / 1e6)
+            ),
+        )
+
+
+def _report(done: Segmentation, out: Path, picture: Path | None, as_json: bool) -> None:
+    for note in done.record["notes"]:
+        say(f"note: {note}")
+    objects = _summary(done)
+    if as_json:
+        print_json(
+            {
+                "labels": str(out),
+                "picture": None if picture is None else str(picture),
+                "objects": objects,
+                "record": done.record,
+            }
+        )
+    else:
+        for row in objects:
+            typer.echo(
+                f"{row['id']:>5}  {row['name']:<16}  {row['voxels']:>9} voxels on "
+                f"{row['slices']} slices, confidence {row['confidence']:.2f}"
+            )
+        typer.echo(f"labels written to {out}")
+        if picture is not None:
+            typer.echo(f"overview written to {picture}")
+    if not done.complete:
+        visited = len({row.slice for row in done.confidence})
+        say(f"error: interrupted; the {visited} slices done are in {out}")
+        raise typer.Exit(1)
+
+
+def _summary(done: Segmentation) -> list[dict[str, Any]]:
+    confidences = defaultdict(list)
+    for row in done.confidence:
+        confidences[row.object].append(row.confidence)
+    summary = []
+    for label, name in sorted(done.labels.names.items()):
+        counts = np.count_nonzero(done.labels.data == label, axis=(1, 2))
+        summary.append(
+            {
+                "id": label,
+                "name": name,
+                "class": done.labels.classes[label],
+                "voxels": int(counts.sum()),
+                "slices": int(np.count_nonzero(counts)),
+                "confidence": fmean(confidences[label] or [0.0]),
+            }
+        )
+    return summary

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from napari_octa_sam2.engine.device import choose_compute
+from napari_octa_sam2.engine.session import Session
+from napari_octa_sam2.errors import ModelError, PromptError, VolumeError
+from napari_octa_sam2.prompts import Prompt
+
+
+@pytest.fixture
+def session(data, tiny_model):
+    return Session(data, tiny_model, device="cpu")
+
+
+def click(object_id=1, index=4, row=10.0, col=12.0, label=1):
+    return Prompt(object_id, index, ((row, col),), (label,))
+
+
+def masks(results):
+    return {r.slice: {o: m.copy() for o, m in r.logits.items()} for r in results}
+
+
+def assert_equal(found, expected):
+    assert found.keys() == expected.keys()
+    for index, logits in expected.items():
+        assert found[index].keys() == logits.keys()
+        for o, values in logits.items():
+            np.testing.assert_array_equal(found[index][o], values)
+
+
+def test_a_pass_visits_every_slice_once_from_the_prompt_outwards(session):
+    session.add(click(index=4))
+    visited = [r.slice for r in session.propagate("both")]
+    assert visited == [4, 5, 6, 7, 8, 9, 10, 11, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("direction", "slices", "expected"),
+    [
+        ("forward", None, list(range(4, 12))),
+        ("backward", None, [4, 3, 2, 1, 0]),
+        ("both", range(3, 6), [4, 5, 3]),
+        ("both", range(7, 10), [7, 8, 9]),
+        ("both", range(0, 3), [2, 1, 0]),
+    ],
+)
+def test_direction_and_range(session, direction, slices, expected):
+    session.add(click(index=4))
+    assert [r.slice for r in session.propagate(direction, slices)] == expected
+
+
+def test_objects_are_followed_from_their_own_prompts(session):
+    session.add(click(1, 2))
+    session.add(click(2, 8))
+    plan = session.plan("both")
+    forward = {v.slice: v.objects for v in plan if not v.reverse}
+    backward = {v.slice: v.objects for v in plan if v.reverse}
+    assert forward[2] == (1,)
+    assert forward[8] == (1, 2)
+    assert backward[7] == (2,)
+    assert backward[1] == (1, 2)
+
+
+def test_cancelled_and_resumed_equals_uninterrupted(data, tiny_model, session):
+    session.add(click())
+    whole = masks(session.propagate("both"))
+    other = Session(data, tiny_model, device="cpu")
+    other.add(click())
+    found = {}
+    for result in other.propagate("both", only_stale=True):
+        found |= masks([result])
+        if result.slice == 7:
+            break
+    assert len(found) == 4
+    rest = masks(other.propagate("both", only_stale=True))
+    assert not found.keys() & rest.keys()
+    assert_equal(found | rest, whole)
+    assert other.plan("both", only_stale=True) == []
+
+
+def test_a_correction_makes_all_slices_of_its_object_stale(session):
+    session.add(click(1, 2))
+    session.add(click(2, 3))
+    list(session.propagate("both"))
+    session.add(click(1, 6, 30.0, 30.0))
+    stale = session.plan("both", only_stale=True)
+    assert {v.objects for v in stale} == {(1,)}
+    assert len(stale) == len(session.data)
+
+
+def test_undoing_a_click_brings_the_mask_before_it_back(session):
+    first = session.add(click()).logits[1]
+    second = session.add(click(row=30.0, label=0)).logits[1]
+    assert not np.array_equal(first, second)
+    undone = session.set_prompts(1, 4, [click()]).logits[1]
+    np.testing.assert_array_equal(undone, first)
+
+
+def test_taking_all_prompts_of_a_slice_away_shows_what_was_propagated(session):
+    session.add(click(index=2))
+    followed = masks(session.propagate("forward"))[6][1]
+    corrected = session.add(click(index=6, row=30.0)).logits[1]
+    assert not np.array_equal(corrected, followed)
+    np.testing.assert_array_equal(session.set_prompts(1, 6, []).logits[1], followed)
+    assert not (session.set_prompts(1, 2, []).logits[1] > 0).any()
+    with pytest.raises(PromptError, match="no prompt to propagate"):
+        session.plan()
+
+
+def test_a_corrected_slice_whose_only_other_prompt_is_removed_still_answers(session):
+    session.add(click(index=2))
+    list(session.propagate("forward"))
+    session.add(click(index=6))
+    session.set_prompts(1, 2, [])
+    assert session.add(click(index=6, row=30.0)).logits[1].shape == (40, 50)
+    assert len(list(session.propagate("both"))) == len(session.data)
+
+
+def test_an_absent_prompt_gives_an_empty_mask_and_conditions_the_rest(session):
+    session.add(click(index=2))
+    before = masks(session.propagate("forward"))
+    result = session.add(Prompt(1, 7, absent=True))
+    assert not result.mask(1).any()
+    assert result.confidence[1] < 0.01
+    after = masks(session.propagate("forward"))
+    assert not (after[7][1] > 0).any()
+    assert not np.array_equal(after[9][1], before[9][1])
+
+
+def test_memory_stays_within_its_budget_and_results_do_not_change(tiny_model):
+    rng = np.random.default_rng(1)
+    data = rng.integers(0, 255, (80, 40, 50), dtype=np.uint8)
+    roomy = Session(data, tiny_model, device="cpu")
+    tight = Session(data, tiny_model, device="cpu", feature_bytes=1, memory_bytes=1)
+    for session in (roomy, tight):
+        session.add(click(index=0))
+    peak = 0
+    expected = masks(roomy.propagate("forward"))
+    for result in tight.propagate("forward"):
+        assert_equal(masks([result]), {result.slice: expected[result.slice]})
+        peak = max(peak, tight.memory_nbytes())
+    assert peak < roomy.memory_nbytes() / 2
+
+
+def test_out_of_memory_is_retried_with_empty_caches(session, monkeypatch):
+    notes = []
+    session._notify = notes.append
+    encode, failures = session._network.forward_image, [True]
+
+    def fails_once(image):
+        if failures:
+            failures.pop()
+            raise torch.OutOfMemoryError("no memory left")
+        return encode(image)
+
+    monkeypatch.setattr(session._network, "forward_image", fails_once)
+    assert session.add(click()).logits[1].shape == (40, 50)
+    assert "ran out of memory" in notes[0]
+
+
+def test_lasting_out_of_memory_on_the_cpu_is_a_clear_error(session, monkeypatch):
+    session.add(click(index=1))
+
+    def fails(image):
+        raise torch.OutOfMemoryError("no memory left")
+
+    monkeypatch.setattr(session._network, "forward_image", fails)
+    with pytest.raises(ModelError, match="smaller model"):
+        session.add(click(index=3))
+    monkeypatch.undo()
+    assert session.add(click(index=3)).logits[1].shape == (40, 50)
+    assert session.prompts(1, 1)
+
+
+def test_clicks_of_another_thread_are_answered_during_a_pass(session):
+    session.add(click(index=0))
+    answers = []
+    passing = session.propagate("forward")
+    next(passing)
+    thread = threading.Thread(target=lambda: answers.append(session.add(click(2, 9))))
+    thread.start()
+    thread.join(30)
+    assert answers[0].slice == 9
+    assert len(list(passing)) == len(session.data) - 1
+
+
+def test_slices_without_finite_values_are_reported_and_segmented(data, tiny_model):
+    data = data.astype(np.float32)
+    data[5] = np.nan
+    notes = []
+    session = Session(data, tiny_model, device="cpu", notify=notes.append)
+    assert "1 slices hold values that are not finite (5)" in notes[0]
+    session.add(click())
+    for result in session.propagate("both"):
+        assert np.isfinite(result.logits[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (click(index=12), "expected a slice from 0 to 11"),
+        (click(index=-1), "expected a slice from 0 to 11"),
+        (click(row=40.0), "lies outside the image"),
+        (Prompt(1, 0, box=(50.0, 0.0, 60.0, 9.0)), "lies outside the image"),
+        (Prompt(1, 0, mask=np.ones((3, 3), bool)), "expected a mask of shape"),
+    ],
+)
+def test_prompts_outside_the_volume(session, prompt, message):
+    with pytest.raises(PromptError, match=message):
+        session.add(prompt)
+    assert session.objects == []
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (2, 3, 40, 50), (0, 40, 50)])
+def test_arrays_that_are_no_volume(tiny_model, shape):
+    with pytest.raises(VolumeError):
+        Session(np.zeros(shape, np.uint8), tiny_model, device="cpu")
+
+
+def test_unknown_device_and_precision():
+    with pytest.raises(ModelError, match="expected a device of auto"):
+        choose_compute("xpu")
+    with pytest.raises(ModelError, match="expected a precision"):
+        choose_compute("cpu", "fp8")
+
+
+def test_bf16_gives_nearly_the_masks_of_fp32(data, tiny_model, session):
+    other = Session(data, tiny_model, device="cpu", precision="bf16")
+    found = other.add(click()).logits[1]
+    expected = session.add(click()).logits[1]
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max() + 0.05
+    assert not np.array_equal(found, expected)
