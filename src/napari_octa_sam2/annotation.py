@@ -202,7 +202,9 @@ class Annotation:
             self.boxes.remove_selected()
             if boxed:
                 self.boxes.add_rectangles([box_vertices(p, ndim) for p in boxed])
-                self.boxes.features = pd.DataFrame({"object": [p.object for p in boxed]})
+                self.boxes.features = pd.DataFrame(
+                    {"object": [p.object for p in boxed]}
+                )
         if self.current not in self.objects:
             self.select_object(min(self.objects))
         self._set_defaults()
@@ -377,4 +379,3 @@ class Annotation:
             yield
         finally:
             self._quiet = before
-

@@ -8,8 +8,8 @@ import numpy as np
 
 from napari_octa_sam2.errors import PromptError, VolumeError
 from napari_octa_sam2.prompts import Prompt
-from napari_octa_sam2.volume.octa_volume import check_volume_array
 from napari_octa_sam2.volume import AXES, LabelSet, OctaVolume, ScanGeometry
+from napari_octa_sam2.volume.octa_volume import check_volume_array
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Points, Shapes
@@ -155,7 +155,9 @@ def box_prompts(layer: Shapes) -> list[Prompt]:
     return prompts
 
 
-def point_position(prompt: Prompt, point: tuple[float, float], ndim: int) -> list[float]:
+def point_position(
+    prompt: Prompt, point: tuple[float, float], ndim: int
+) -> list[float]:
     """Return where a point of a prompt lies in a layer of `ndim` axes."""
     return [float(prompt.slice), *point][-ndim:]
 

@@ -12,7 +12,9 @@ from napari_octa_sam2.model.loading import LoadedModel, build_network
 from napari_octa_sam2.prompts import Prompt
 
 # PyPI's sam2 has no compiled hole filling; the predictor says so and goes on without.
-pytestmark = pytest.mark.filterwarnings("ignore:(?s).*Skipping the post-processing:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(?s).*Skipping the post-processing:UserWarning"
+)
 
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
 SIZE = 256
@@ -144,7 +146,11 @@ def test_object_added_after_propagation_on_another_slice(pair):
     session.add(Prompt(5, 3, ((40.0, 60.0),), (1,)))
     assert_same_pass(stock, state, session, start=3)
     # before slice 3 the predictor fails here: it casts memory only beside a pointer
-    assert [r.slice for r in session.propagate("forward", range(3), start=0)] == [0, 1, 2]
+    assert [r.slice for r in session.propagate("forward", range(3), start=0)] == [
+        0,
+        1,
+        2,
+    ]
     # a further click on a slice that is remembered already
     expected = stock_click(stock, state, 1, 0, [(20.0, 20.0), (9.0, 50.0)], [1, 0])
     assert_same(session.add(Prompt(1, 0, ((9.0, 50.0),), (0,))).logits[1], expected)

@@ -69,7 +69,7 @@ def test_labels_are_those_of_the_session(model, volume, prompts) -> None:
 
 def test_large_ids_need_two_bytes(model, volume) -> None:
     prompts = PromptSet(prompts=(Prompt(300, 0, ((20, 24),), (1,)),))
-    done = segment(volume, prompts, model=model, slices=range(0, 1))
+    done = segment(volume, prompts, model=model, slices=range(1))
     assert done.labels.data.dtype == np.uint16
     assert set(np.unique(done.labels.data)) <= {0, 300}
 
@@ -90,9 +90,7 @@ def test_direction_is_followed(model, volume, prompts) -> None:
 
 def test_progress_counts_the_stops(model, volume, prompts) -> None:
     told: list[tuple[int, int]] = []
-    segment(
-        volume, prompts, model=model, progress=lambda *counts: told.append(counts)
-    )
+    segment(volume, prompts, model=model, progress=lambda *counts: told.append(counts))
     assert told == [(n, 5) for n in range(1, 6)]
 
 

@@ -47,7 +47,7 @@ def begin(qtbot, viewer, widget, target):
 
 def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
     index, row, col, _ = target
-    image = widget.image_choice.value
+    image = widget.source.image
     before = image.data.copy()
     begin(qtbot, viewer, widget, target)
     annotation = widget.annotation
@@ -62,7 +62,7 @@ def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
 
     # propagate, and stop before it is through
     steps = []
-    widget.progress.valueChanged.connect(steps.append)
+    widget.propagation.progress.valueChanged.connect(steps.append)
     press(viewer, Qt.Key.Key_G)
     qtbot.waitUntil(lambda: len(steps) >= 2, timeout=MODEL_MS)
     press(viewer, Qt.Key.Key_Escape)
@@ -80,7 +80,7 @@ def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
     steps.clear()
     press(viewer, Qt.Key.Key_G)
     qtbot.waitUntil(lambda: "Propagated" in widget.status.text(), timeout=MODEL_MS)
-    assert widget.progress.maximum() <= len(labels.data) - stopped_at
+    assert widget.propagation.progress.maximum() <= len(labels.data) - stopped_at
     np.testing.assert_array_equal(labels.data[index], kept[index])
     press(viewer, Qt.Key.Key_G)
     qtbot.waitUntil(lambda: "already" in widget.status.text(), timeout=MODEL_MS)
@@ -121,7 +121,7 @@ def test_box_objects_and_loaded_prompts(qtbot, viewer, widget, target, tmp_path)
     annotation = widget.annotation
     press(viewer, Qt.Key.Key_N)
     assert annotation.current == 2
-    assert widget.table.rowCount() == 2
+    assert widget.objects.table.rowCount() == 2
     press(viewer, Qt.Key.Key_R)
     assert annotation.boxes.mode == "add_rectangle"
     rows, cols = np.argwhere(mask).min(0), np.argwhere(mask).max(0)
@@ -143,8 +143,8 @@ def test_box_objects_and_loaded_prompts(qtbot, viewer, widget, target, tmp_path)
 
 def test_points_of_the_user_become_prompts(qtbot, viewer, widget, target):
     index, row, col, _ = target
-    mine = viewer.add_points([[index, row, col]], scale=widget.image_choice.value.scale)
-    widget.points_choice.value = mine
+    mine = viewer.add_points([[index, row, col]], scale=widget.source.image.scale)
+    widget.prompts.points.value = mine
     widget.adopt_points()
     qtbot.waitUntil(
         lambda: widget.annotation.labels.data[index].any(), timeout=MODEL_MS
@@ -164,7 +164,7 @@ def test_layers_that_cannot_be_segmented_say_why(
     viewer, widget, notices, data, rgb, expected
 ):
     bad = viewer.add_image(data, rgb=rgb, contrast_limits=(0, 1))
-    widget.image_choice.value = bad
+    widget.source.image = bad
     layers = list(viewer.layers)
     widget.click_tool()
     assert expected in notices[-1]
@@ -210,7 +210,7 @@ def test_closing_the_dock_while_propagating_keeps_the_labels(
     begin(qtbot, viewer, widget, target)
     annotation = widget.annotation
     press(viewer, Qt.Key.Key_G)
-    qtbot.waitUntil(lambda: widget.progress.value() >= 1, timeout=MODEL_MS)
+    qtbot.waitUntil(lambda: widget.propagation.progress.value() >= 1, timeout=MODEL_MS)
     widget.close()
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
     assert annotation.labels in viewer.layers

@@ -41,9 +41,15 @@ def train(
             recipe, out, rossa=rossa, step_factor=steps_factor, should_stop=stopped
         )
         recent: deque[float] = deque(maxlen=20)
-        for report in reports:
-            recent.append(report.step.seconds)
-            tell(report.step.step + 1, report.phase_steps, _note(report, fmean(recent)))
+        try:
+            for report in reports:
+                step = report.step
+                recent.append(step.seconds)
+                tell(step.step + 1, report.phase_steps, _note(report, fmean(recent)))
+        except RuntimeError:
+            # Ctrl-C reaches the workers that prepare the data as well
+            if not stopped():
+                raise
         interrupted = stopped()
     if interrupted and not finished.is_file():
         say(

@@ -57,9 +57,7 @@ def answer(
     if previous is not None:
         limit = PREVIOUS_LOGIT_LIMIT
         logits = previous.logits.clamp(-limit, limit)
-    return _track(
-        network, features, bank, index, grid, points=points, previous=logits
-    )
+    return _track(network, features, bank, index, grid, points=points, previous=logits)
 
 
 def follow(
@@ -77,9 +75,7 @@ def follow(
     )
 
 
-def remember(
-    network: Any, features: SliceFeatures, output: SliceOutput
-) -> None:
+def remember(network: Any, features: SliceFeatures, output: SliceOutput) -> None:
     """Encode a prompted slice's mask into memory features, stored in `output`."""
     size = network.image_size
     masks = F.interpolate(

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from napari_octa_sam2.engine.options import PRECISIONS
 from napari_octa_sam2.errors import ModelError
 
-DEVICES = ("auto", "cuda", "mps", "cpu")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

@@ -48,7 +48,9 @@ class SliceOutput:
         memory = self.memory
         return {
             # kept in bfloat16, but attended to in the precision of the pass
-            "maskmem_features": None if memory is None else memory.to(self.logits.dtype),
+            "maskmem_features": None
+            if memory is None
+            else memory.to(self.logits.dtype),
             "maskmem_pos_enc": self.memory_position,
             "obj_ptr": self.pointer,
         }

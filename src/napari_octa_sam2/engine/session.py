@@ -15,13 +15,13 @@ from napari_octa_sam2.engine.device import Compute, choose_compute, release_memo
 from napari_octa_sam2.engine.features import FeatureCache, SliceFeatures, encode
 from napari_octa_sam2.engine.frames import intensity_window, network_input
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
+from napari_octa_sam2.engine.options import DIRECTIONS
 from napari_octa_sam2.engine.results import SliceResult
 from napari_octa_sam2.errors import ModelError, PromptError
 from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
-DIRECTIONS = ("both", "forward", "backward")
 NOT_THERE = -32.0  # logit of an object that no prompt and no propagation has found
 T = TypeVar("T")
 
@@ -174,9 +174,11 @@ class Session:
         if direction != "backward":
             visits += self._sweep(range(low, high + 1), spans, False, only_stale)
         if direction != "forward":
-            turned = spans if direction == "backward" or start is not None else {
-                o: s if s > high else s - 1 for o, s in spans.items()
-            }
+            turned = (
+                spans
+                if direction == "backward" or start is not None
+                else {o: s if s > high else s - 1 for o, s in spans.items()}
+            )
             visits += self._sweep(range(high, low - 1, -1), turned, True, only_stale)
         return visits
 
@@ -223,9 +225,7 @@ class Session:
             with self._lock, torch.inference_mode():
                 ids = [o for o in visit.objects if self._has_prompts(o)]
                 for object_id in ids:
-                    self._guarded(
-                        lambda o=object_id, v=visit: self._visit(o, v)
-                    )
+                    self._guarded(lambda o=object_id, v=visit: self._visit(o, v))
                 result = self._result(visit.slice, ids)
             yield result
 
@@ -279,7 +279,11 @@ class Session:
             features = self._encoded(index)
             with self._compute.autocast():
                 bank.followed[index] = decode.follow(
-                    self._network, features, bank, index, self.grid,
+                    self._network,
+                    features,
+                    bank,
+                    index,
+                    self.grid,
                     reverse=visit.reverse,
                 )
         bank.reverse[index] = visit.reverse

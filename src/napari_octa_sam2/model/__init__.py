@@ -1,0 +1,1 @@
+"""Which network: what there is, where it comes from, how it is built."""

@@ -99,9 +99,7 @@ def load_model(
                 f"expected a checkpoint file or one of {', '.join(model_names())}; "
                 f"found no file {text!r}"
             )
-        network = build_network(
-            _config_for(checkpoint, config), input_size=input_size
-        )
+        network = build_network(_config_for(checkpoint, config), input_size=input_size)
         name, sha256 = checkpoint.name, None
     load_weights(network, checkpoint)
     return LoadedModel(network, name, sha256 or file_sha256(checkpoint))

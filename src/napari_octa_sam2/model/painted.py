@@ -8,8 +8,8 @@ The painted part starts at zero, so that the network starts as plain SAM 2.
 from __future__ import annotations
 
 import torch
-from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
+from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3

@@ -31,6 +31,8 @@ class ClipConfig:
         Smallest and largest side of the crop, as a share of the slice.
     max_stride : int
         Largest step between two slices of the clip.
+    whole : float
+        Share of objects that are followed whole; the others are one connected piece.
     min_area : int
         Smallest area (pixels of the crop at `size`) of an object on the first slice.
     """
@@ -40,6 +42,7 @@ class ClipConfig:
     objects: int = 3
     crop: tuple[float, float] = (0.4, 0.62)
     max_stride: int = 2
+    whole: float = 0.35
     min_area: int = 40
 
 
@@ -84,7 +87,9 @@ def cut_clip(
             scene.classes.get(key, np.zeros_like(scene.instances, bool))
             for key in DENSE_CLASSES
         ]
-        masks = np.stack([m[order][:, rows, cols] for m in [*picked, *dense]])
+        objects = [m[order][:, rows, cols] for m in picked]
+        objects = [_maybe_one_piece(m, config, rng) for m in objects]
+        masks = np.stack([*objects, *(m[order][:, rows, cols] for m in dense)])
         images = augment(scene.images[order][:, rows, cols], rng)
         turn, flip = int(rng.integers(4)), bool(rng.integers(2))
         sized = _to_size(_turn(masks.astype(np.float32), turn, flip), config.size) > 0.5
@@ -136,13 +141,34 @@ def _candidates(
     scale = (config.size / (rows.stop - rows.start)) ** 2
     ids, counts = np.unique(scene.instances[first, rows, cols], return_counts=True)
     found: list[int | str] = [
-        int(i) for i, n in zip(ids, counts, strict=True)
+        int(i)
+        for i, n in zip(ids, counts, strict=True)
         if i and n * scale >= config.min_area
     ]
     for key, mask in scene.classes.items():
         if mask[first, rows, cols].sum() * scale >= config.min_area:
             found += [key] * (3 if key == "FAZ" else 1)
     return found
+
+
+def _maybe_one_piece(
+    mask: np.ndarray, config: ClipConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """Return one connected piece of `mask`, or with probability `whole` all of it.
+
+    A click shows which piece is meant, but not which pieces belong together.
+    """
+    from scipy.ndimage import label
+
+    if rng.random() < config.whole:
+        return mask
+    pieces, _ = label(mask, np.ones((3, 3, 3)))
+    scale = (config.size / mask.shape[-1]) ** 2
+    ids, areas = np.unique(pieces[0], return_counts=True)
+    large = [
+        i for i, n in zip(ids, areas, strict=True) if i and n * scale >= config.min_area
+    ]
+    return pieces == rng.choice(large) if large else mask
 
 
 def _turn(stack: np.ndarray, turn: int, flip: bool) -> np.ndarray:

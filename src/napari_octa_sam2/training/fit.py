@@ -147,16 +147,12 @@ def fit(
     saved = time.monotonic()
     step = start
     try:
-        for step, batch in zip(
-            range(start, config.steps), loader, strict=False
-        ):
+        for step, batch in zip(range(start, config.steps), loader, strict=False):
             began = time.monotonic()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
             interaction = Interaction.draw(clip.frames, generator)
-            walked = walk(
-                network, dense_head, Clip(*batch), interaction, generator
-            )
+            walked = walk(network, dense_head, Clip(*batch), interaction, generator)
             if not torch.isfinite(walked.loss):
                 raise TrainingError(
                     f"the loss is {walked.loss.item()} at step {step}; "

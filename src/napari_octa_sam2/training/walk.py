@@ -114,14 +114,18 @@ def walk(
                 mask_input = target[:, None].float()
             elif step == "correct":
                 assert logits is not None
-                click = simulate.correction_clicks(
-                    logits[:, 0] > 0, target, generator
-                )
+                click = simulate.correction_clicks(logits[:, 0] > 0, target, generator)
                 points = click if points is None else simulate.join(points, click)
             elif step is not None:
                 points = step
             out, outputs = _decode(
-                network, features, memory, t, frames, points, mask_input,
+                network,
+                features,
+                memory,
+                t,
+                frames,
+                points,
+                mask_input,
                 None if mask_input is not None or step is None else logits,
             )
             candidates, ious, logits = outputs[1], outputs[2], outputs[4]

@@ -1,0 +1,1 @@
+"""Dock widgets: one a file; they compute nothing."""

@@ -5,34 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import create_widget
-from napari.layers import Image, Points
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_octa_sam2.annotation import Annotation
 from napari_octa_sam2.errors import OctaError
-from napari_octa_sam2.model.registry import get_entry, model_names
 from napari_octa_sam2.volume.writers import write_labels
-from napari_octa_sam2.widgets._objects import ObjectTable
+from napari_octa_sam2.widgets._panels import (
+    KEYS,
+    FilePanel,
+    ObjectPanel,
+    PromptPanel,
+    PropagatePanel,
+    SourcePanel,
+)
 from napari_octa_sam2.widgets._worker import (
     Done,
-    EngineRunner,
     Ended,
+    EngineRunner,
     Forget,
     Message,
     Open,
@@ -48,17 +39,7 @@ if TYPE_CHECKING:
     import napari
 
 REFRESH_MS = 50
-LOCAL_CHECKPOINT = "Local checkpoint …"
-KEYS = {
-    "positive": "W",
-    "toggle": "Q",
-    "box": "R",
-    "object": "N",
-    "undo": "U",
-    "propagate": "G",
-    "cancel": "Escape",
-}
-LABEL_FORMATS = "OME-Zarr (*.ome.zarr);;NIfTI (*.nii.gz);;TIFF (*.tif);;NumPy (*.npy)"
+DOWNLOAD_MS = 200
 
 
 class SegmentWidget(QScrollArea):
@@ -74,140 +55,76 @@ class SegmentWidget(QScrollArea):
         self.viewer = napari_viewer
         self.annotation: Annotation | None = None
         self.runner = EngineRunner(self._respond)
-        self._checkpoint = ""
         self._opened: tuple[int, str, str] | None = None
         self._build()
-        self._refresh_timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
-        self._refresh_timer.timeout.connect(self._refresh_labels)
+        self._refresh_timer = self._timer(REFRESH_MS, self._refresh_labels)
         # Deferred: closing the viewer removes every layer, one after the other.
-        self._check_timer = QTimer(self, singleShot=True, interval=0)
-        self._check_timer.timeout.connect(self._check_layers)
-        self._download_timer = QTimer(self, interval=200)
-        self._download_timer.timeout.connect(self._show_download)
-        layers = napari_viewer.layers
-        layers.events.inserted.connect(self._layers_changed)
-        layers.events.removed.connect(self._layers_changed)
+        self._check_timer = self._timer(0, self._check_layers)
+        self._download_timer = self._timer(DOWNLOAD_MS, self._show_download, True)
+        events = napari_viewer.layers.events
+        events.inserted.connect(self._layers_changed)
+        events.removed.connect(self._layers_changed)
         self._bind_keys()
-        runner = self.runner
-        self.destroyed.connect(lambda: runner.close())
+        self.destroyed.connect(self.runner.close)
         self._image_changed()
 
-    # building --------------------------------------------------------------
-
     def _build(self) -> None:
+        self.source = SourcePanel()
+        self.objects = ObjectPanel(self.new_object, self.remove_object)
+        self.prompts = PromptPanel(
+            self.click_tool,
+            self.toggle_polarity,
+            self.box_tool,
+            self.undo,
+            self.adopt_points,
+        )
+        self.propagation = PropagatePanel(self.propagate, self.cancel)
+        self.files = FilePanel()
+        self.status = QLabel(wordWrap=True)
         content = QWidget()
         column = QVBoxLayout(content)
-        column.addWidget(self._source_box())
-        column.addWidget(self._objects_box())
-        column.addWidget(self._prompts_box())
-        column.addWidget(self._propagate_box())
-        column.addWidget(self._files_box())
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        column.addWidget(self.status)
+        for part in (
+            self.source,
+            self.objects,
+            self.prompts,
+            self.propagation,
+            self.files,
+            self.status,
+        ):
+            column.addWidget(part)
         column.addStretch()
         self.setWidget(content)
         self.setWidgetResizable(True)
         self.setMinimumWidth(300)
+        self.source.image_changed.connect(self._image_changed)
+        self.source.engine_changed.connect(self._open_session)
+        self.objects.table.selected.connect(self._object_selected)
+        self.objects.table.renamed.connect(self._object_renamed)
+        self.files.load_prompts.connect(self.load_prompts)
+        self.files.save_prompts.connect(self.save_prompts)
+        self.files.save_labels.connect(self.save_labels)
 
-    def _source_box(self) -> QGroupBox:
-        self.image_choice = create_widget(annotation=Image, label="Image")
-        self.model_choice = QComboBox()
-        for name in model_names():
-            entry = get_entry(name)
-            size = f" – {entry.size_mb:.0f} MB download" if entry.url else ""
-            self.model_choice.addItem(f"{entry.title}{size}", name)
-        self.model_choice.addItem(LOCAL_CHECKPOINT, "")
-        self.device_choice = QComboBox()
-        self.device_choice.addItems(["auto", "cuda", "mps", "cpu"])
-        box, form = _form("Source")
-        form.addRow("Image", self.image_choice.native)
-        form.addRow("Model", self.model_choice)
-        form.addRow("Device", self.device_choice)
-        self.image_choice.changed.connect(self._image_changed)
-        self.model_choice.activated.connect(self._model_chosen)
-        self.device_choice.activated.connect(self._image_changed)
-        return box
+    def _bind_keys(self) -> None:
+        actions = {
+            "click": self.click_tool,
+            "polarity": self.toggle_polarity,
+            "box": self.box_tool,
+            "new": self.new_object,
+            "undo": self.undo,
+            "propagate": self.propagate,
+            "cancel": self.cancel,
+        }
+        for name, action in actions.items():
+            self.viewer.bind_key(
+                KEYS[name], lambda viewer, run=action: run(), overwrite=True
+            )
 
-    def _objects_box(self) -> QGroupBox:
-        self.table = ObjectTable()
-        self.table.selected.connect(self._object_selected)
-        self.table.renamed.connect(self._object_renamed)
-        self.new_button = _button("New", "object", self.new_object, "Add an object")
-        self.remove_button = _button(
-            "Remove", None, self.remove_object, "Remove the object and its prompts"
-        )
-        box = QGroupBox("Objects")
-        column = QVBoxLayout(box)
-        column.addWidget(self.table)
-        column.addLayout(_row(self.new_button, self.remove_button))
-        return box
-
-    def _prompts_box(self) -> QGroupBox:
-        self.click_button = _button(
-            "Click", "positive", self.click_tool, "Click on the object; Ctrl-click off it"
-        )
-        self.polarity_button = _button(
-            "Positive", "toggle", self.toggle_polarity, "What the next clicks say"
-        )
-        self.box_button = _button("Box", "box", self.box_tool, "Drag a box around it")
-        self.undo_button = _button(
-            "Undo", "undo", self.undo, "Take the last prompt back"
-        )
-        self.points_choice = create_widget(
-            annotation=Points, options={"nullable": True}
-        )
-        self.adopt_button = _button(
-            "Use points", None, self.adopt_points,
-            "Give the points of this layer to the selected object",
-        )
-        box = QGroupBox("Prompts")
-        column = QVBoxLayout(box)
-        column.addLayout(_row(self.click_button, self.polarity_button))
-        column.addLayout(_row(self.box_button, self.undo_button))
-        column.addLayout(_row(self.points_choice.native, self.adopt_button))
-        return box
-
-    def _propagate_box(self) -> QGroupBox:
-        self.direction_choice = QComboBox()
-        self.direction_choice.addItems(["both", "forward", "backward"])
-        self.first_slice, self.last_slice = QSpinBox(), QSpinBox()
-        self.propagate_button = _button(
-            "Propagate", "propagate", self.propagate, "Follow all objects"
-        )
-        self.cancel_button = _button(
-            "Cancel", "cancel", self.cancel, "Stop after this slice; keep what is done"
-        )
-        self.cancel_button.setEnabled(False)
-        self.progress = QProgressBar()
-        self.progress.setVisible(False)
-        box, form = _form("Propagate")
-        form.addRow("Direction", self.direction_choice)
-        form.addRow("Slices", _row(self.first_slice, QLabel("to"), self.last_slice))
-        form.addRow(_row(self.propagate_button, self.cancel_button))
-        form.addRow(self.progress)
-        return box
-
-    def _files_box(self) -> QGroupBox:
-        box = QGroupBox("Files")
-        column = QVBoxLayout(box)
-        ask = self._ask_path
-        load = _button(
-            "Load prompts …", None, lambda: ask("Load prompts", self.load_prompts)
-        )
-        save = _button(
-            "Save prompts …",
-            None,
-            lambda: ask("Save prompts", self.save_prompts, save="prompts.json"),
-        )
-        labels = _button(
-            "Save labels …",
-            None,
-            lambda: ask("Save labels", self.save_labels, save="labels.ome.zarr"),
-        )
-        column.addLayout(_row(load, save))
-        column.addWidget(labels)
-        return box
+    def _timer(
+        self, interval: int, action: Callable[[], None], repeat: bool = False
+    ) -> QTimer:
+        timer = QTimer(self, singleShot=not repeat, interval=interval)
+        timer.timeout.connect(action)
+        return timer
 
     # actions of the user ---------------------------------------------------
 
@@ -227,9 +144,9 @@ class SegmentWidget(QScrollArea):
         """Switch between positive and negative clicks."""
         if annotation := self._annotate():
             annotation.set_polarity(not annotation.positive)
-            word = "Positive" if annotation.positive else "Negative"
-            self.polarity_button.setText(f"{word} [{KEYS['toggle']}]")
-            self._say(f"The next clicks are {word.lower()}.")
+            self.prompts.show_polarity(annotation.positive)
+            word = "positive" if annotation.positive else "negative"
+            self._say(f"The next clicks are {word}.")
 
     def new_object(self) -> None:
         """Add an object and select it."""
@@ -256,7 +173,7 @@ class SegmentWidget(QScrollArea):
 
     def adopt_points(self) -> None:
         """Give the points of a layer to the selected object."""
-        layer = self.points_choice.value
+        layer = self.prompts.points.value
         annotation = self._annotate()
         if annotation is None or layer is None or layer is annotation.points:
             self._say("Choose a points layer of your own first.")
@@ -272,12 +189,10 @@ class SegmentWidget(QScrollArea):
         if annotation is None:
             return
         self._send_edits()
-        low, high = sorted((self.first_slice.value(), self.last_slice.value()))
-        direction = self.direction_choice.currentText()
-        self.cancel_button.setEnabled(True)
-        self.propagate_button.setEnabled(False)
+        self.propagation.set_running(True)
         self._say("Propagating …")
-        self.runner.submit(Propagate(direction, range(low, high + 1)))
+        panel = self.propagation
+        self.runner.submit(Propagate(panel.direction, panel.slices))
 
     def cancel(self) -> None:
         """Stop the propagation or download after what is being computed now."""
@@ -315,12 +230,19 @@ class SegmentWidget(QScrollArea):
         annotation = self.annotation
         names = {o.id: o.name for o in annotation.objects.values()}
         classes = {o.id: o.cls for o in annotation.objects.values()}
-        record = {"prompts": annotation.prompts().to_json(), "model": self._model()}
+        record = {
+            "prompts": annotation.prompts().to_json(),
+            "model": self.source.model,
+        }
         labels = annotation.labels.data.reshape(annotation.data.shape)
         try:
             write_labels(
-                path, labels, annotation.geometry,
-                names=names, classes=classes, metadata=record,
+                path,
+                labels,
+                annotation.geometry,
+                names=names,
+                classes=classes,
+                metadata=record,
             )
         except OctaError as error:
             self._warn(str(error))
@@ -331,7 +253,7 @@ class SegmentWidget(QScrollArea):
 
     def _annotate(self) -> Annotation | None:
         """Return the annotation of the chosen image, begun if need be."""
-        image = self.image_choice.value
+        image = self.source.image
         if image is None:
             self._warn(
                 "Open an image first: drag a volume into the viewer, or try "
@@ -355,7 +277,7 @@ class SegmentWidget(QScrollArea):
         """Load the model for the chosen image, unless that is under way or done."""
         if self.annotation is None:
             return
-        wanted = (id(self.annotation), self._model(), self.device_choice.currentText())
+        wanted = (id(self.annotation), self.source.model, self.source.device)
         if wanted == self._opened:
             return
         self._opened = wanted
@@ -365,33 +287,15 @@ class SegmentWidget(QScrollArea):
         self.annotation.resend()
         self._send_edits()
 
-    def _model(self) -> str:
-        return self.model_choice.currentData() or self._checkpoint
-
-    def _model_chosen(self) -> None:
-        if not self.model_choice.currentData():
-            path, _ = QFileDialog.getOpenFileName(
-                self, "Checkpoint", "", "Checkpoints (*.pt *.pth *.safetensors)"
-            )
-            if not path:
-                self.model_choice.setCurrentIndex(0)
-            self._checkpoint = path
-        self._image_changed()
-
     def _image_changed(self) -> None:
-        image = self.image_choice.value
-        if image is not None:
-            last = 0 if image.ndim < 3 else image.data.shape[-3] - 1
-            for spin, value in ((self.first_slice, 0), (self.last_slice, last)):
-                spin.setRange(0, last)
-                spin.setValue(value)
-        if self.annotation is not None and self.annotation.image is image:
-            self._open_session()
-        elif image is None:
+        image = self.source.image
+        if image is None:
             self._say("Open an OCTA volume, or File > Open Sample > OCTA SAM 2.")
-        else:
+            return
+        self.propagation.set_depth(image.data.shape[-3] if image.ndim > 2 else 1)
+        if self.annotation is None or self.annotation.image is not image:
             self._say(
-                f"Press Click [{KEYS['positive']}], then click on a vessel or the FAZ."
+                f"Press Click [{KEYS['click']}], then click on a vessel or the FAZ."
             )
 
     def _edited(self) -> None:
@@ -442,9 +346,7 @@ class SegmentWidget(QScrollArea):
         ):
             self._refresh_timer.start()
         if done.steps:
-            self.progress.setVisible(True)
-            self.progress.setRange(0, done.steps)
-            self.progress.setValue(done.step)
+            self.propagation.show_progress(done.step, done.steps)
             self._say(f"Slice {done.result.slice}: {done.step} of {done.steps}")
         else:
             confidence = ", ".join(f"{c:.0%}" for c in done.result.confidence.values())
@@ -464,9 +366,7 @@ class SegmentWidget(QScrollArea):
             show_info(message.text)
 
     def _propagation_ended(self) -> None:
-        self.progress.setVisible(False)
-        self.cancel_button.setEnabled(False)
-        self.propagate_button.setEnabled(True)
+        self.propagation.set_running(False)
         self._refresh_labels()
 
     def _refresh_labels(self) -> None:
@@ -477,7 +377,7 @@ class SegmentWidget(QScrollArea):
         if self.runner.download is not None:
             done, total = self.runner.download
             share = f"{done / total:.0%} of " if total else ""
-            self.cancel_button.setEnabled(True)
+            self.propagation.set_running(False, cancellable=True)
             self._say(f"Downloading the model: {share}{(total or done) / 1e6:.0f} MB")
 
     # small things ----------------------------------------------------------
@@ -493,13 +393,13 @@ class SegmentWidget(QScrollArea):
     def _show_objects(self) -> None:
         if self.annotation is not None:
             annotation = self.annotation
-            self.table.show_objects(
+            self.objects.table.show_objects(
                 annotation.objects, annotation.current, annotation.labels
             )
 
     def _layers_changed(self) -> None:
-        self.image_choice.reset_choices()
-        self.points_choice.reset_choices()
+        self.source.reset_choices()
+        self.prompts.points.reset_choices()
         if self.annotation is not None:
             self._check_timer.start()
 
@@ -531,32 +431,6 @@ class SegmentWidget(QScrollArea):
                 "kept as layers; open the image again to go on."
             )
 
-    def _ask_path(
-        self, title: str, use: Callable[[str], None], save: str = ""
-    ) -> None:
-        if save:
-            kind = "Prompts (*.json)" if save.endswith(".json") else LABEL_FORMATS
-            path, _ = QFileDialog.getSaveFileName(self, title, save, kind)
-        else:
-            path, _ = QFileDialog.getOpenFileName(self, title, "", "Prompts (*.json)")
-        if path:
-            use(path)
-
-    def _bind_keys(self) -> None:
-        actions = {
-            "positive": self.click_tool,
-            "toggle": self.toggle_polarity,
-            "box": self.box_tool,
-            "object": self.new_object,
-            "undo": self.undo,
-            "propagate": self.propagate,
-            "cancel": self.cancel,
-        }
-        for name, action in actions.items():
-            self.viewer.bind_key(
-                KEYS[name], lambda viewer, run=action: run(), overwrite=True
-            )
-
     def _say(self, text: str) -> None:
         self.status.setText(text)
 
@@ -571,23 +445,3 @@ class SegmentWidget(QScrollArea):
         self.runner.close()
         super().closeEvent(event)
 
-
-def _button(
-    text: str, key: str | None, action: Callable[[], None], tip: str = ""
-) -> QPushButton:
-    button = QPushButton(f"{text} [{KEYS[key]}]" if key else text)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda: action())
-    return button
-
-
-def _form(title: str) -> tuple[QGroupBox, QFormLayout]:
-    box = QGroupBox(title)
-    return box, QFormLayout(box)
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    return row

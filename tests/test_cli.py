@@ -1,0 +1,615 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+from safetensors.torch import save_file
+from typer.testing import CliRunner, Result
+
+from napari_octa_sam2 import (
+    LabelSet,
+    OctaVolume,
+    Prompt,
+    PromptSet,
+    ScanGeometry,
+    __version__,
+    read_labels,
+    read_volume,
+    segment,
+    write_labels,
+)
+from napari_octa_sam2.cli import app
+from napari_octa_sam2.cli.app import DEBUG_VARIABLE
+from napari_octa_sam2.cli.console import parse_range, progress, stop_on_signal
+from napari_octa_sam2.model.loading import build_network, file_sha256, resource
+from napari_octa_sam2.training.fit import StepReport
+from napari_octa_sam2.training.recipes import RecipeReport
+from napari_octa_sam2.volume.writers import write_image
+
+COMMAND = [sys.executable, "-c", "from napari_octa_sam2.cli import main; main()"]
+SPACING = ScanGeometry((0.01, 0.02, 0.03), "mm")
+CLICK = Prompt(1, 2, ((20, 24),), (1,))
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small network with random weights, its configuration beside it."""
+    folder = tmp_path_factory.mktemp("model")
+    path = folder / "tiny.safetensors"
+    torch.manual_seed(0)
+    network = build_network("octa-nano.yaml", input_size=128)
+    with torch.no_grad():
+        # random weights would call every object absent
+        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(4.0)
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
+    text = resource("configs/octa-nano.yaml").read_text("utf-8")
+    assert "image_size: 512" in text
+    path.with_suffix(".yaml").write_text(
+        text.replace("image_size: 512", "image_size: 128"), "utf-8"
+    )
+    return path
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    data = np.random.default_rng(0).integers(0, 255, (5, 40, 48)).astype(np.uint8)
+    return write_image(tmp_path / "scan.npy", OctaVolume(data, SPACING, name="scan"))
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.json"
+    PromptSet(prompts=(CLICK,)).write(path)
+    return path
+
+
+@pytest.fixture
+def run() -> Run:
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def segment_arguments(scan: Path, prompts: Path, checkpoint: Path) -> list[Any]:
+    return ["segment", scan, "--prompts", prompts, "--model", checkpoint, "--out"]
+
+
+def error_of(result: Result) -> str:
+    """Return the one line on stderr of a command that failed."""
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    return str(result.stderr)
+
+
+def test_segment_writes_what_python_gives(
+    run: Run, segment_arguments: list[Any], scan: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    out, picture = tmp_path / "new" / "labels.nii.gz", tmp_path / "new" / "look.png"
+    result = run(*segment_arguments, out, "--picture", picture, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    expected = segment(read_volume(scan), PromptSet(prompts=(CLICK,)), model=checkpoint)
+    labels, geometry = read_labels(out)
+    np.testing.assert_array_equal(labels.data, expected.labels.data)
+    assert geometry == SPACING
+    assert told["labels"] == str(out)
+    assert told["record"]["model"]["sha256"] == file_sha256(checkpoint)
+    assert told["record"]["model"]["input_size"] == 128
+    assert told["objects"][0]["voxels"] == np.count_nonzero(labels.data)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "slices 5/5" in result.stderr
+
+
+def test_segment_range_counts_both_ends(
+    run: Run, segment_arguments: list[Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "labels.npy"
+    result = run(*segment_arguments, out, "--range", "1:3", "--direction", "forward")
+    assert result.exit_code == 0, result.output
+    assert "labels written to" in result.stdout
+    assert "object 1" in result.stdout
+    filled = np.flatnonzero(read_labels(out)[0].data.any((1, 2)))
+    assert filled.tolist() == [2, 3]
+
+
+def test_segment_takes_a_configuration_from_elsewhere(
+    run: Run, scan: Path, prompts: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    alone = tmp_path / "weights.safetensors"
+    alone.write_bytes(checkpoint.read_bytes())
+    common = ["segment", scan, "--prompts", prompts, "--model", alone]
+    common += ["--out", tmp_path / "labels.npy", "--range", "2:2"]
+    assert "configuration of weights.safetensors" in error_of(run(*common))
+    result = run(*common, "--config", checkpoint.with_suffix(".yaml"))
+    assert result.exit_code == 0, result.output
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, "utf-8")
+    return path
+
+
+def prompts_file(*prompts: dict[str, Any], objects: int = 0) -> str:
+    listed = [{"id": n + 1} for n in range(objects)]
+    return json.dumps({"version": 1, "objects": listed, "prompts": list(prompts)})
+
+
+POINT = {"object": 1, "slice": 2, "points": [[20, 24]], "labels": [1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "the prompt file is empty"),
+        ('{"version": 1,', "not valid JSON at line 1"),
+        ("[]", "expected a JSON object"),
+        (prompts_file(), "no prompt"),
+        (prompts_file(POINT | {"points": [[20, 48]]}), "outside the image"),
+        (prompts_file(POINT | {"slice": 5}), "slice from 0 to 4"),
+        (prompts_file(POINT, objects=2), "object 2 (object 2) has no positive prompt"),
+        (
+            prompts_file({"object": 1, "slice": 2, "absent": True}),
+            "has no positive prompt",
+        ),
+    ],
+)
+def test_bad_prompts_are_refused_in_one_line(
+    run: Run,
+    segment_arguments: list[Any],
+    prompts: Path,
+    tmp_path: Path,
+    content: str,
+    message: str,
+) -> None:
+    write(prompts, content)
+    assert message in error_of(run(*segment_arguments, tmp_path / "labels.npy"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "prompts.json",
+        "scan.npy",
+        "scan.npy.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"volume": "missing.npy"}, "found nothing there"),
+        ({"volume": "truncated.npy"}, "damaged or incomplete"),
+        ({"--prompts": "missing.json"}, "cannot read the prompt file"),
+        ({"--model": "octa-giga"}, "octa-giga"),
+        ({"--out": "labels.png"}, "ends in .ome.zarr"),
+        ({"--out": "labels"}, "ends in .ome.zarr"),
+        ({"--out": "scan.npy"}, "one of the inputs"),
+        ({"--picture": "look.docx"}, "ends in .png"),
+        ({"--range": "3:5"}, "from 0 to 4"),
+        ({"--range": "3:2"}, "found 3 to 2"),
+        ({"--device": "cuda:9"}, "device"),
+        ({"--precision": "fp8"}, "precision"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(
+    run: Run,
+    scan: Path,
+    prompts: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    change: dict[str, str],
+    message: str,
+) -> None:
+    (tmp_path / "truncated.npy").write_bytes(scan.read_bytes()[:-1000])
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    paths = {"volume": "scan.npy", "--prompts": "prompts.json", "--out": "labels.npy"}
+    chosen = paths | {"--model": str(checkpoint)} | change
+    for key in ("volume", "--prompts", "--out", "--picture"):
+        if key in chosen:
+            chosen[key] = str(tmp_path / chosen[key])
+    volume = chosen.pop("volume")
+    options = [text for pair in chosen.items() for text in pair]
+    assert message in error_of(run("segment", volume, *options))
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["segment"],
+        ["unknown"],
+        ["segment", "scan.npy", "--prompts", "p", "--out", "o.npy", "--range", "a:b"],
+        ["segment", "scan.npy", "--prompts", "p", "--out", "o", "--direction", "up"],
+        ["evaluate", "only-one"],
+    ],
+)
+def test_wrong_usage_exits_with_2(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_range_is_two_numbers() -> None:
+    assert parse_range("2:5") == range(2, 6)
+    assert parse_range(None) is None
+    for text in ("2", "2:", ":3", "1:2:3", "x:y"):
+        with pytest.raises(typer.BadParameter):
+            parse_range(text)
+
+
+def test_info_tells_size_and_spacing(run: Run, scan: Path) -> None:
+    text = run("info", scan).stdout
+    assert "slow    40 x 0.02 mm = 0.8 mm" in text
+    assert "uint8, 0 to 254" in text
+    assert (
+        json.loads(run("info", scan, "--json").stdout) == read_volume(scan).describe()
+    )
+
+
+def test_info_says_that_spacing_is_unknown(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "scan.npy", np.eye(9, dtype=np.float32)[None])
+    text = run("info", tmp_path / "scan.npy").stdout
+    assert "fast    9 pixels (physical size unknown)" in text
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> tuple[Path, Path]:
+    truth = np.zeros((4, 10, 10), np.uint8)
+    truth[1:3, 2:6, 2:6] = 1
+    predicted = truth.copy()
+    predicted[2, 2:6, 4:6] = 0
+    return (
+        write_labels(tmp_path / "predicted.nii.gz", predicted, SPACING),
+        write_labels(tmp_path / "truth.tif", truth, SPACING, names={1: "vein 1"}),
+    )
+
+
+def test_evaluate_scores_each_object(
+    run: Run, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    result = run("evaluate", *masks, "--csv", tmp_path / "scores.csv")
+    assert result.exit_code == 0, result.output
+    assert "vein 1" in result.stdout
+    assert (tmp_path / "scores.csv").read_text().startswith("object,name,dice")
+    scores = json.loads(run("evaluate", *masks, "--json").stdout)
+    assert scores["objects"][0]["dice"] == pytest.approx(2 * 24 / (24 + 32))
+    assert scores["unit"] == "mm"
+    second = json.loads(run("evaluate", *masks, "--json", "--range", "2:2").stdout)
+    assert second["slices"] == [2, 3]
+    assert second["pooled"]["dice"] == pytest.approx(2 * 8 / (8 + 16))
+
+
+@pytest.mark.parametrize("span", ["0:4", "3:2", "-1:2"])
+def test_evaluate_refuses_a_range_outside(
+    run: Run, masks: tuple[Path, Path], span: str
+) -> None:
+    assert "from 0 to 3" in error_of(run("evaluate", *masks, f"--range={span}"))
+
+
+def test_evaluate_takes_the_labels_of_a_volume(
+    run: Run, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    truth = read_labels(masks[1])[0]
+    volume = OctaVolume(
+        truth.data * 9, SPACING, labels={"RV": truth, "FAZ": LabelSet(truth.data * 0)}
+    )
+    path = write_image(tmp_path / "scan.ome.zarr", volume)
+    result = run("evaluate", masks[0], path, "--labels", "RV", "--json")
+    assert json.loads(result.stdout)["objects"][0]["name"] == "vein 1"
+    text = error_of(run("evaluate", masks[0], path, "--labels", "vessels"))
+    assert "found FAZ, RV" in text
+
+
+def test_evaluate_warns_of_another_spacing(
+    run: Run, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    labels = read_labels(masks[1])[0].data
+    other = write_labels(
+        tmp_path / "other.npy", labels, ScanGeometry((0.02, 0.02, 0.03), "mm")
+    )
+    result = run("evaluate", masks[0], other)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: the spacing of")
+
+
+def test_evaluate_says_what_is_missing(
+    run: Run, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert "found nothing there" in error_of(
+        run("evaluate", masks[0], tmp_path / "no.npy")
+    )
+    small = write_labels(tmp_path / "small.npy", np.ones((2, 3, 3), np.uint8), SPACING)
+    assert "of the shape of the truth" in error_of(run("evaluate", small, masks[1]))
+
+
+def test_evaluate_reads_the_labels_of_a_layer_sequence(
+    run: Run, realdata: Path, tmp_path: Path
+) -> None:
+    folders = sorted(realdata.rglob("FAZ_LayerSequence/*/"))
+    if not folders:
+        pytest.skip("no FAZ layer sequence among the real samples")
+    volume = read_volume(folders[0])
+    path = write_labels(
+        tmp_path / "labels.npy", volume.labels["FAZ"].data, volume.geometry
+    )
+    result = run("evaluate", path, folders[0], "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["pooled"]["dice"] == 1
+
+
+def test_models_are_listed_and_described(run: Run) -> None:
+    assert run("models").stdout.splitlines()[0].startswith("octa-nano")
+    listed = json.loads(run("models", "--json").stdout)
+    assert {m["name"] for m in listed} >= {"octa-nano", "sam2.1_hiera_tiny"}
+    one = json.loads(run("models", "sam2.1_hiera_tiny", "--json").stdout)
+    assert one["licence"] == "Apache-2.0"
+    assert "unknown model 'sam3'" in error_of(run("models", "sam3"))
+    assert "name of the model" in error_of(run("models", "--download"))
+
+
+def test_a_download_that_fails_is_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NAPARI_OCTA_SAM2_MIRROR", "http://127.0.0.1:9")
+    monkeypatch.setenv("NAPARI_OCTA_SAM2_CACHE", str(tmp_path))
+    text = error_of(run("models", "sam2.1_hiera_tiny", "--download"))
+    assert "cannot download" in text
+
+
+def test_phantom_writes_image_labels_and_surfaces(run: Run, tmp_path: Path) -> None:
+    options = ["--depth", 8, "--size", 32, "--seed", 4]
+    result = run("phantom", "--out", tmp_path / "made", *options, "--json")
+    assert result.exit_code == 0, result.output
+    files = json.loads(result.stdout)["files"]
+    assert {Path(p).name for p in files.values()} == {
+        "image.ome.zarr",
+        "labels.ome.zarr",
+        "surfaces.npy",
+        "config.json",
+    }
+    volume = read_volume(files["image"])
+    labels, geometry = read_labels(files["labels"])
+    assert volume.shape == labels.data.shape == (8, 32, 32)
+    assert geometry == volume.geometry
+    assert "FAZ" in labels.classes.values()
+    assert np.load(files["surfaces"]).shape == (6, 32, 32)
+    config = json.loads(Path(files["config"]).read_text())
+    assert config["phantom"]["seed"] == 4
+
+
+def test_phantom_follows_the_suffix(run: Run, tmp_path: Path) -> None:
+    options = ["--depth", 8, "--size", 32]
+    result = run("phantom", "--out", tmp_path / "eye.nii.gz", *options)
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "eye-config.json",
+        "eye-labels.nii.gz",
+        "eye-surfaces.npy",
+        "eye.nii.gz",
+    ]
+    assert "quality" in error_of(run("phantom", "--out", tmp_path, "--quality", 2))
+
+
+def test_phantom_and_evaluate_agree(run: Run, tmp_path: Path) -> None:
+    run("phantom", "--out", tmp_path / "made", "--depth", 8, "--size", 32)
+    image, labels = (tmp_path / "made" / f"{n}.ome.zarr" for n in ("image", "labels"))
+    result = run("evaluate", labels, image, "--labels", "objects", "--json")
+    assert json.loads(result.stdout)["pooled"]["dice"] == 1
+
+
+def test_demo_runs_from_the_shell(
+    run: Run, monkeypatch: pytest.MonkeyPatch, checkpoint: Path, tmp_path: Path
+) -> None:
+    from napari_octa_sam2 import demo
+    from napari_octa_sam2.volume.phantom import PhantomConfig
+
+    small = PhantomConfig(seed=3, depth=16, size=64)
+    monkeypatch.setitem(demo.run_demo.__kwdefaults__, "phantom", small)
+    result = run("demo", "--out", tmp_path / "demo", "--model", checkpoint)
+    assert result.exit_code == 0, result.output
+    assert "clDice" in result.stdout
+    assert "napari --plugin napari-octa-sam2" in result.stdout
+    assert (tmp_path / "demo" / "overview.png").is_file()
+    result = run("demo", "--out", tmp_path / "demo", "--model", checkpoint, "--json")
+    assert set(json.loads(result.stdout)) == {"files", "evaluation", "seconds"}
+
+
+def test_doctor_exits_with_1_only_for_problems(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_octa_sam2 import doctor
+
+    findings = [doctor.Finding("torch", "ok", "2"), doctor.Finding("qt", "warning", "")]
+    monkeypatch.setattr(doctor, "examine", lambda: findings)
+    assert run("doctor").exit_code == 0
+    findings.append(doctor.Finding("model", "problem", "gone", "reinstall"))
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "-> reinstall" in result.stdout
+    told = json.loads(run("doctor", "--json").stdout)
+    assert told[-1] == {
+        "subject": "model",
+        "status": "problem",
+        "text": "gone",
+        "advice": "reinstall",
+    }
+
+
+def step_report(step: int, **values: float) -> RecipeReport:
+    numbers = {field.name: 0.0 for field in fields(StepReport)} | values
+    report = StepReport(**numbers | {"step": step})  # type: ignore[arg-type]
+    return RecipeReport("1-slices", 3, report)
+
+
+def test_train_tells_its_progress(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def steps(recipe: str, folder: Path, **options: Any) -> Any:
+        assert (recipe, options["step_factor"]) == ("octa-nano", 0.5)
+        for step in range(3):
+            yield step_report(
+                step, loss=1.5, prompted_dice=0.25, tracked_dice=0.5, seconds=30
+            )
+
+    monkeypatch.setattr("napari_octa_sam2.training.recipes.train", steps)
+    result = run(
+        "train", "--recipe", "octa-nano", "--out", tmp_path, "--steps-factor", 0.5
+    )
+    assert result.exit_code == 0, result.output
+    first, *_, last = result.stderr.splitlines()
+    assert first == (
+        "steps 1/3 of 1-slices: loss 1.500, Dice 0.250 prompted, 0.500 followed, "
+        "1 min left"
+    )
+    assert last.startswith("steps 3/3")
+
+
+@pytest.mark.parametrize("worker_dies", [False, True])
+def test_train_says_how_to_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, worker_dies: bool
+) -> None:
+    def steps(recipe: str, folder: Path, **options: Any) -> Any:
+        yield step_report(0)
+        signal.raise_signal(signal.SIGINT)
+        assert options["should_stop"]()
+        if worker_dies:
+            raise RuntimeError("DataLoader worker exited unexpectedly")
+
+    monkeypatch.setattr("napari_octa_sam2.training.recipes.train", steps)
+    result = run("train", "--recipe", "octa-nano", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "run the same command again" in result.stderr.splitlines()[-1]
+
+
+def test_unknown_recipe_is_refused(run: Run, tmp_path: Path) -> None:
+    text = error_of(run("train", "--recipe", "giga", "--out", tmp_path / "run"))
+    assert "expected a recipe of octa-nano" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_second_ctrl_c_stops_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_signal() as stopped:
+        assert not stopped()
+        signal.raise_signal(signal.SIGINT)
+        assert stopped()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_in_a_pipe_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("slices") as tell:
+        for done in range(1, 1001):
+            tell(done, 1000)
+    assert capsys.readouterr().err.splitlines() == ["slices 1/1000", "slices 1000/1000"]
+
+
+def test_progress_on_a_terminal_is_a_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress("slices") as tell:
+        tell(3, 10, "of phase 1")
+    shown = capsys.readouterr().err
+    assert "3/10" in shown
+    assert "of phase 1" in shown
+
+
+def test_an_unexpected_error_is_one_line_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr("napari_octa_sam2.doctor.examine", fail)
+    monkeypatch.delenv(DEBUG_VARIABLE, raising=False)
+    assert f"ZeroDivisionError: two lines; set {DEBUG_VARIABLE}=1" in error_of(
+        run("doctor")
+    )
+    monkeypatch.setenv(DEBUG_VARIABLE, "1")
+    assert isinstance(run("doctor").exception, ZeroDivisionError)
+
+
+def test_version_is_told(run: Run) -> None:
+    assert run("--version").stdout == f"napari-octa-sam2 {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["info"], ["segment", "--help"]])
+def test_light_commands_do_not_import_torch(arguments: list[str], scan: Path) -> None:
+    if arguments == ["info"]:
+        arguments = ["info", str(scan)]
+    code = (
+        "import atexit, sys\n"
+        "heavy = {'torch', 'sam2', 'napari', 'matplotlib'}\n"
+        "atexit.register(lambda: print('HEAVY', *heavy & set(sys.modules)))\n"
+        "from napari_octa_sam2.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "HEAVY"
+
+
+def test_the_public_names_are_there_and_light() -> None:
+    import napari_octa_sam2
+
+    for name in napari_octa_sam2.__all__:
+        assert getattr(napari_octa_sam2, name) is not None
+    assert set(napari_octa_sam2.__all__) <= set(dir(napari_octa_sam2))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = napari_octa_sam2.nothing
+    code = (
+        "import sys; from napari_octa_sam2 import OctaVolume, PromptSet, evaluate, "
+        "read_volume, write_labels; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_failing_command_in_a_shell_prints_no_traceback(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*COMMAND, "info", tmp_path / "missing.npy"], capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_keeps_what_is_done(
+    checkpoint: Path, prompts: Path, tmp_path: Path
+) -> None:
+    data = np.random.default_rng(0).integers(0, 255, (2000, 40, 48)).astype(np.uint8)
+    np.save(tmp_path / "long.npy", data)
+    out = tmp_path / "labels.ome.zarr"
+    arguments = ["segment", tmp_path / "long.npy", "--prompts", prompts]
+    arguments += ["--model", checkpoint, "--out", out, "--json"]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "slices 1/2000\n"
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in stderr
+    assert "error: interrupted" in stderr.splitlines()[-1]
+    assert not json.loads(stdout)["record"]["complete"]
+    labels = read_labels(out)[0].data
+    assert labels.shape == data.shape
+    assert labels[2].any()
+    assert not labels[-1].any()
