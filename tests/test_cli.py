@@ -306,6 +306,13 @@ def test_evaluate_takes_the_labels_of_a_volume(
     assert json.loads(result.stdout)["objects"][0]["name"] == "vein 1"
     text = error_of(run("evaluate", masks[0], path, "--labels", "vessels"))
     assert "found FAZ, RV" in text
+    text = error_of(run("evaluate", masks[0], path))
+    assert "found FAZ, RV; choose with --labels" in text
+    # of one kind there is nothing to choose, and the image is not taken for labels
+    volume = OctaVolume(truth.data * 9, SPACING, labels={"RV": truth})
+    path = write_image(tmp_path / "scan.ome.zarr", volume)
+    result = run("evaluate", masks[1], path, "--json")
+    assert json.loads(result.stdout)["pooled"]["dice"] == 1
 
 
 def test_evaluate_warns_of_another_spacing(

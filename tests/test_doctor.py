@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_octa_sam2 import doctor
-from napari_octa_sam2.model import loading
+from napari_octa_sam2.model import download
 
 
 def find(subject: str) -> doctor.Finding:
@@ -51,9 +51,7 @@ def test_a_missing_qt_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_missing_or_damaged_weights_are_a_problem(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
 ) -> None:
-    monkeypatch.setattr(loading, "resource", lambda name: tmp_path / Path(name).name)
-    for config in Path(loading.__file__).parent.joinpath("configs").iterdir():
-        (tmp_path / config.name).write_bytes(config.read_bytes())
+    monkeypatch.setattr(download, "BUNDLED_FOLDER", tmp_path)
     if content is not None:
         (tmp_path / "octa-nano.safetensors").write_bytes(content)
     found = find("model")

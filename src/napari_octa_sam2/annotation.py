@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from napari_octa_sam2.engine.results import SliceResult, label_dtype
 from napari_octa_sam2.errors import PromptError
@@ -22,12 +21,14 @@ from napari_octa_sam2.layers import (
     POSITIVE,
     SYMBOLS,
     as_slices,
+    box_features,
     box_prompts,
     box_vertices,
     foreign_points,
     image_slices,
     layer_geometry,
     object_colormap,
+    point_features,
     point_position,
     point_prompts,
 )
@@ -196,15 +197,13 @@ class Annotation:
         with self._silently():
             self._other = [p for p in prompts.prompts if p not in drawable]
             self.points.data = np.array(positions, float).reshape(-1, ndim)
-            self.points.features = pd.DataFrame({"object": objects, "label": labels})
+            self.points.features = point_features(objects, labels)
             self._style_points()
             self.boxes.selected_data = set(range(len(self.boxes.data)))
             self.boxes.remove_selected()
             if boxed:
                 self.boxes.add_rectangles([box_vertices(p, ndim) for p in boxed])
-                self.boxes.features = pd.DataFrame(
-                    {"object": [p.object for p in boxed]}
-                )
+                self.boxes.features = box_features([p.object for p in boxed])
         if self.current not in self.objects:
             self.select_object(min(self.objects))
         self._set_defaults()
@@ -235,8 +234,8 @@ class Annotation:
         labels = ["positive"] * len(found) if label is None else list(label)
         with self._silently():
             for position, one in zip(found, labels, strict=True):
-                self.points.feature_defaults = pd.DataFrame(
-                    {"object": [self.current], "label": [str(one)]}
+                self.points.feature_defaults = point_features(
+                    [self.current], [str(one)]
                 )
                 self.points.add(position)
         self._set_defaults()
@@ -285,9 +284,7 @@ class Annotation:
         layer = self.viewer.add_points(
             np.empty((0, self.image.ndim)),
             name=f"{self.image.name} clicks",
-            features=pd.DataFrame(
-                {"object": np.empty(0, int), "label": np.empty(0, object)}
-            ),
+            features=point_features([], []),
             size=max(self.data.shape[1:]) / 40,
             border_color="white",
             **self._common(),
@@ -302,7 +299,7 @@ class Annotation:
             None,
             ndim=self.image.ndim,
             name=f"{self.image.name} boxes",
-            features=pd.DataFrame({"object": np.empty(0, int)}),
+            features=box_features([]),
             edge_color=BOX,
             face_color="transparent",
             edge_width=max(self.data.shape[1:]) / 300,
@@ -318,14 +315,12 @@ class Annotation:
         positive = self.positive if positive is None else positive
         label = "positive" if positive else "negative"
         with self._silently():
-            self.points.feature_defaults = pd.DataFrame(
-                {"object": [self.current], "label": [label]}
-            )
+            self.points.feature_defaults = point_features([self.current], [label])
             self.points.selected_data = set()
             self.points.current_face_color = POSITIVE if positive else NEGATIVE
             self.points.current_symbol = SYMBOLS[label]
             self.boxes.selected_data = set()
-            self.boxes.feature_defaults = pd.DataFrame({"object": [self.current]})
+            self.boxes.feature_defaults = box_features([self.current])
 
     def _style_points(self) -> None:
         labels = list(self.points.features["label"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari_octa_sam2.volume import AXES, LabelSet, OctaVolume, ScanGeometry
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.layers import Image, Labels, Layer, Points, Shapes
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -120,6 +122,21 @@ def label_set(layer: Labels) -> LabelSet:
     return LabelSet(
         data, layer.metadata.get("names", {}), layer.metadata.get("classes", {})
     )
+
+
+def point_features(objects: Sequence[int], labels: Sequence[str]) -> pd.DataFrame:
+    """Return the features of points: whose they are, ``positive`` or ``negative``."""
+    import pandas as pd
+
+    columns = {"object": np.array(objects, int), "label": np.array(labels, object)}
+    return pd.DataFrame(columns)
+
+
+def box_features(objects: Sequence[int]) -> pd.DataFrame:
+    """Return the features of boxes: whose they are."""
+    import pandas as pd
+
+    return pd.DataFrame({"object": np.array(objects, int)})
 
 
 def point_prompts(layer: Points) -> list[Prompt]:

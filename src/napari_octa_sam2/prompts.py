@@ -104,6 +104,15 @@ class Prompt:
                 + ("none of them" if not any([*kinds, self.absent]) else "several")
             )
 
+    @property
+    def positive(self) -> bool:
+        """Whether the prompt says where the object is, not only where it is not."""
+        return (
+            1 in self.labels
+            or self.box is not None
+            or (self.mask is not None and bool(self.mask.any()))
+        )
+
     def __eq__(self, other: Any) -> bool:
         """Two prompts are equal if the prompt file holds them the same."""
         return isinstance(other, Prompt) and self._key() == other._key()
@@ -220,8 +229,7 @@ class PromptSet:
         for prompt in self.prompts:
             prompt.check_inside(shape)
         for obj in self.objects:
-            mine = [p for p in self.prompts if p.object == obj.id]
-            if all(p.absent for p in mine):
+            if not any(p.positive for p in self.prompts if p.object == obj.id):
                 raise PromptError(
                     f"object {obj.id} ({obj.name}) has no positive prompt: click on it "
                     "on a slice where it is seen, or remove the object"

@@ -104,37 +104,29 @@ def evaluate(
 
 
 def load_truth(path: Path, name: str | None) -> tuple[LabelSet, ScanGeometry]:
-    """Return the labels of a label file, or those of a volume by their name.
+    """Return the labels that came with a volume, or those of a label file.
 
     Raises
     ------
     ReadError
         If there are none, or several and no name.
     """
-    if name is None:
-        try:
-            return read_labels(path)
-        except ReadError as error:
-            if not path.exists():
-                raise
-            no_label_file = error
     volume = read_volume(path)
     names = sorted(volume.labels)
-    if name is None:
-        if not names:
-            raise no_label_file
-        name = names[0]
-        if len(names) > 1:
-            raise ReadError(
-                f"{path}: expected one kind of labels, found {', '.join(names)}; "
-                "choose with --labels NAME"
-            )
-    if name not in volume.labels:
+    if name is None and not names:
+        return read_labels(path)
+    if name is None and len(names) > 1:
         raise ReadError(
-            f"{path}: expected labels called {name!r}, found "
+            f"{path}: expected one kind of labels, found {', '.join(names)}; "
+            "choose with --labels NAME"
+        )
+    chosen = name or names[0]
+    if chosen not in volume.labels:
+        raise ReadError(
+            f"{path}: expected labels called {chosen!r}, found "
             f"{', '.join(names) or 'none'}; choose one of them"
         )
-    return volume.labels[name], volume.geometry
+    return volume.labels[chosen], volume.geometry
 
 
 def phantom(

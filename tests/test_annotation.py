@@ -1,0 +1,208 @@
+"""Annotation logic on a viewer model, without Qt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_octa_sam2.annotation import Annotation
+from napari_octa_sam2.engine.results import SliceResult
+from napari_octa_sam2.errors import PromptError, VolumeError
+from napari_octa_sam2.layers import layer_geometry, volume_layers
+from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
+from napari_octa_sam2.volume import LabelSet, OctaVolume, ScanGeometry
+
+SHAPE = (6, 30, 40)
+GEOMETRY = ScanGeometry((0.003125, 0.01, 0.02), "mm")
+
+
+@pytest.fixture
+def viewer():
+    viewer = ViewerModel()
+    volume = OctaVolume(np.zeros(SHAPE, np.uint8), GEOMETRY, "scan")
+    ((data, arguments, _),) = volume_layers(volume)
+    viewer.add_image(data, **arguments)
+    return viewer
+
+
+@pytest.fixture
+def annotation(viewer):
+    return Annotation(viewer, viewer.layers["scan"])
+
+
+def result(index, logits):
+    arrays = {o: np.full(SHAPE[1:], v, np.float32) for o, v in logits.items()}
+    return SliceResult(index, arrays, tuple(logits), {})
+
+
+def test_layers_share_the_grid_of_the_image(annotation):
+    for layer in (annotation.labels, annotation.points, annotation.boxes):
+        np.testing.assert_allclose(layer.scale, GEOMETRY.spacing)
+        assert [str(u) for u in layer.units] == ["millimeter"] * 3
+        assert layer.axis_labels == ("depth", "slow", "fast")
+        assert layer_geometry(layer) == GEOMETRY
+    assert annotation.labels.data.dtype == np.uint8
+
+
+def test_points_and_boxes_become_prompts_of_the_current_object(annotation):
+    annotation.points.add([2, 10, 12])
+    annotation.set_polarity(False)
+    annotation.points.add([2, 3, 4])
+    second = annotation.add_object()
+    annotation.boxes.add_rectangles(
+        np.array([[4, 5, 6], [4, 5, 20], [4, 15, 20], [4, 15, 6]], float)
+    )
+    assert annotation.prompts() == PromptSet(
+        (PromptObject(1), PromptObject(second.id)),
+        (
+            Prompt(2, 4, box=(5, 6, 15, 20)),
+            Prompt(1, 2, ((10, 12),), (1,)),
+            Prompt(1, 2, ((3, 4),), (0,)),
+        ),
+    )
+
+
+def test_edits_are_only_what_changed(annotation):
+    annotation.points.add([2, 10, 12])
+    annotation.points.add([4, 10, 12])
+    assert [(e.object, e.slice) for e in annotation.take_edits()] == [(1, 2), (1, 4)]
+    assert annotation.take_edits() == []
+    annotation.points.add([4, 20, 20])
+    (edit,) = annotation.take_edits()
+    assert (edit.slice, len(edit.prompts)) == (4, 2)
+    annotation.points.selected_data = {0}
+    annotation.points.remove_selected()
+    (edit,) = annotation.take_edits()
+    assert (edit.slice, edit.prompts) == (2, ())
+
+
+def test_undo_walks_back_through_points_boxes_and_objects(annotation):
+    states = [annotation.prompts()]
+    annotation.points.add([2, 10, 12])
+    states.append(annotation.prompts())
+    annotation.boxes.add_rectangles(
+        np.array([[4, 5, 6], [4, 5, 20], [4, 15, 20], [4, 15, 6]], float)
+    )
+    states.append(annotation.prompts())
+    annotation.remove_object(1)
+    assert annotation.prompts().prompts == ()
+    for expected in reversed(states):
+        assert annotation.undo()
+        assert annotation.prompts().prompts == expected.prompts
+    assert not annotation.undo()
+
+
+def test_prompts_that_layers_cannot_draw_are_kept(annotation, tmp_path):
+    mask = np.zeros(SHAPE[1:], bool)
+    mask[3:9, 3:9] = True
+    prompts = PromptSet(
+        (PromptObject(7, "vein", "vein"),),
+        (
+            Prompt(7, 1, ((4.5, 4.25), (20, 20)), (1, 0)),
+            Prompt(7, 3, mask=mask),
+            Prompt(7, 5, absent=True),
+        ),
+    )
+    prompts.write(tmp_path / "p.json")
+    annotation.load_prompts(tmp_path / "p.json")
+    shown = annotation.prompts()
+    assert shown.objects == prompts.objects
+    assert annotation.current == 7
+    assert Prompt(7, 3, mask=mask) in shown.prompts
+    assert Prompt(7, 5, absent=True) in shown.prompts
+    assert annotation.points.data.tolist() == [[1, 4.5, 4.25], [1, 20, 20]]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"version": 1, "prompts": [{}]}'])
+def test_a_bad_prompt_file_changes_nothing(annotation, tmp_path, text):
+    annotation.points.add([2, 10, 12])
+    before = annotation.prompts()
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(PromptError):
+        annotation.load_prompts(tmp_path / "p.json")
+    assert annotation.prompts() == before
+
+
+def test_a_prompt_file_of_another_volume_changes_nothing(annotation, tmp_path):
+    PromptSet(prompts=(Prompt(1, 99, ((1.0, 1.0),), (1,)),)).write(tmp_path / "p.json")
+    with pytest.raises(PromptError, match="expected a slice from 0 to 5"):
+        annotation.load_prompts(tmp_path / "p.json")
+    assert annotation.prompts().prompts == ()
+
+
+def test_a_point_outside_is_taken_back_and_the_rest_stays(annotation):
+    annotation.points.add([2, 10, 12])
+    annotation.points.add([2, 10, 500])
+    with pytest.raises(PromptError, match="outside the image"):
+        annotation.take_edits()
+    assert annotation.points.data.tolist() == [[2, 10, 12]]
+    assert [e.slice for e in annotation.take_edits()] == [2]
+
+
+def test_results_fill_labels_and_make_room_for_large_ids(annotation):
+    annotation.apply(result(3, {1: 1.0}))
+    assert (annotation.labels.data[3] == 1).all()
+    assert not annotation.labels.data[2].any()
+    annotation.apply(result(3, {300: 2.0, 1: 1.0}))
+    assert annotation.labels.data.dtype == np.uint16
+    assert (annotation.labels.data[3] == 300).all()
+
+
+def test_points_of_a_layer_elsewhere_are_moved_into_the_image(viewer, annotation):
+    foreign = viewer.add_points(
+        [[0.00625, 0.1, 0.4]], units=("mm",) * 3, features={"label": ["negative"]}
+    )
+    assert annotation.adopt_points(foreign) == 1
+    (prompt,) = annotation.prompts().prompts
+    assert (prompt.slice, prompt.labels) == (2, (0,))
+    np.testing.assert_allclose(prompt.points, [(10, 20)])
+
+
+def test_a_single_image_is_a_volume_of_one_slice():
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((30, 40)))
+    annotation = Annotation(viewer, image)
+    annotation.points.add([10, 12])
+    assert annotation.prompts().prompts == (Prompt(1, 0, ((10, 12),), (1,)),)
+    annotation.apply(result(0, {1: 1.0}) if SHAPE[1:] == (30, 40) else None)
+    assert annotation.labels.data.shape == (30, 40)
+    assert annotation.labels.data.all()
+    assert annotation.shown_slice == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "message"),
+    [
+        (np.zeros((9, 9, 3), np.uint8), {"rgb": True}, "found RGB"),
+        (np.zeros((2, 2, 9, 9), np.uint8), {}, "found 4 axes"),
+        (
+            [np.zeros((4, 16, 16)), np.zeros((4, 8, 8))],
+            {"multiscale": True},
+            "multiscale",
+        ),
+        (np.full((4, 9, 9), np.nan), {"contrast_limits": (0, 1)}, "no finite value"),
+    ],
+)
+def test_images_that_cannot_be_segmented(data, arguments, message):
+    viewer = ViewerModel()
+    image = viewer.add_image(data, **arguments)
+    with pytest.raises(VolumeError, match=message):
+        Annotation(viewer, image)
+    assert list(viewer.layers) == [image]
+
+
+def test_labels_of_a_volume_become_hidden_layers_with_names():
+    labels = LabelSet(np.ones(SHAPE, np.uint8), {1: "vein 1"}, {1: "vein"})
+    volume = OctaVolume(np.zeros(SHAPE), GEOMETRY, "scan", labels={"RV": labels})
+    layer = volume_layers(volume)[1]
+    assert layer[2] == "labels"
+    assert layer[1]["name"] == "scan RV"
+    assert layer[1]["visible"] is False
+    assert layer[1]["metadata"]["names"] == {1: "vein 1"}
+
+
+def test_unknown_spacing_stays_unknown():
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros(SHAPE))
+    assert layer_geometry(image) == ScanGeometry()
