@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from napari_octa_sam2 import doctor
 from napari_octa_sam2.model import download
+from napari_octa_sam2.model.loading import build_network, file_sha256
+from napari_octa_sam2.model.registry import MODELS, get_entry
 
 
 def find(subject: str) -> doctor.Finding:
@@ -57,6 +60,24 @@ def test_missing_or_damaged_weights_are_a_problem(
     found = find("model")
     assert found.status == "problem"
     assert "octa-nano.safetensors" in found.text
+
+
+def test_weights_of_another_hash_are_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    monkeypatch.setattr(download, "BUNDLED_FOLDER", tmp_path)
+    network = build_network("octa-nano.yaml")
+    path = tmp_path / "octa-nano.safetensors"
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
+    published = replace(get_entry("octa-nano"), sha256=file_sha256(path))
+    monkeypatch.setitem(MODELS, "octa-nano", published)
+    assert find("model").status == "ok"
+    monkeypatch.setitem(MODELS, "octa-nano", replace(published, sha256="0" * 64))
+    found = find("model")
+    assert found.status == "problem"
+    assert "0" * 64 in found.text
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from napari_octa_sam2 import __version__
-from napari_octa_sam2.model.download import CACHE_VARIABLE, cache_folder
+from napari_octa_sam2.model.download import (
+    CACHE_VARIABLE,
+    cache_folder,
+    checkpoint_path,
+)
+from napari_octa_sam2.model.registry import get_entry
 
 SAM2_VERSION = "1.1.0"
 QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
@@ -143,13 +148,19 @@ def _plugin(subject: str) -> Finding:
 
 def _weights(subject: str) -> Finding:
     from napari_octa_sam2.errors import ModelError
-    from napari_octa_sam2.model.loading import DEFAULT_MODEL, load_model
+    from napari_octa_sam2.model.loading import DEFAULT_MODEL, file_sha256, load_model
 
+    entry = get_entry(DEFAULT_MODEL)
+    advice = "install napari-octa-sam2 again"
     try:
-        model = load_model(DEFAULT_MODEL)
+        load_model(entry.name)
     except ModelError as error:
-        return Finding(subject, "problem", str(error), "install napari-octa-sam2 again")
-    return Finding(subject, "ok", f"{model.name} loads, SHA-256 {model.sha256}")
+        return Finding(subject, "problem", str(error), advice)
+    found = file_sha256(checkpoint_path(entry))
+    if entry.sha256 not in (None, found):
+        text = f"{entry.name}: expected SHA-256 {entry.sha256}, found {found}"
+        return Finding(subject, "problem", text, advice)
+    return Finding(subject, "ok", f"{entry.name} loads, SHA-256 {found}")
 
 
 def _cache(subject: str) -> Finding:
