@@ -185,11 +185,16 @@ class PropagatePanel(QGroupBox):
         low, high = sorted((self._first.value(), self._last.value()))
         return range(low, high + 1)
 
+    @slices.setter
+    def slices(self, slices: range) -> None:
+        self._first.setValue(slices[0])
+        self._last.setValue(slices[-1])
+
     def set_depth(self, depth: int) -> None:
-        """Offer all of `depth` slices."""
-        for spin, value in ((self._first, 0), (self._last, depth - 1)):
+        """Offer and choose all of `depth` slices."""
+        for spin in (self._first, self._last):
             spin.setRange(0, depth - 1)
-            spin.setValue(value)
+        self.slices = range(depth)
 
     def set_running(self, running: bool, cancellable: bool | None = None) -> None:
         """Show whether a propagation runs; a download can be cancelled as well."""

@@ -1,0 +1,73 @@
+"""Make the pictures of the documentation from real runs: `tox run -e docs-pictures`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import napari
+import numpy as np
+from qtpy.QtWidgets import QApplication
+
+from napari_octa_sam2.demo import choose_objects, first_prompts, only, run_demo
+from napari_octa_sam2.layers import volume_layers
+from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
+
+IMAGES = Path(__file__).parent / "images"
+PATIENCE = 600.0
+
+
+def wait(until: Callable[[], bool]) -> None:
+    """Let the viewer work until something is so."""
+    began = time.monotonic()
+    while not until():
+        if time.monotonic() - began > PATIENCE:
+            raise TimeoutError("the viewer did not get there")
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def segment_dock() -> None:
+    """Click on three objects of a phantom, propagate them, take a screenshot."""
+    phantom = make_phantom(PhantomConfig(seed=3))
+    everything = phantom.volume.labels["objects"]
+    ids = choose_objects(everything)
+    prompts = first_prompts(only(everything, ids), ids)
+    viewer = napari.Viewer()
+    viewer.window.resize(1280, 960)
+    ((data, arguments, _), *_) = volume_layers(phantom.volume)
+    image = viewer.add_image(data, **arguments, contrast_limits=(0, 160))
+    _, widget = viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Segment")
+    widget.click_tool()
+    widget.annotation.show(prompts)
+    widget._show_objects()
+    wait(lambda: not widget.runner.busy)
+    low = min(p.slice for p in prompts.prompts) - 6
+    high = max(p.slice for p in prompts.prompts) + 6
+    widget.propagation.slices = range(max(0, low), min(len(data), high + 1))
+    widget.propagate()
+    wait(lambda: "Propagated" in widget.status.text())
+    vessels = np.isin(everything.data, ids[:2]).sum((1, 2))
+    viewer.dims.set_current_step(0, int(vessels.argmax()))
+    viewer.reset_view()
+    viewer.layers.selection.active = image
+    widget.click_tool()
+    began = time.monotonic()
+    wait(lambda: time.monotonic() - began > 1)
+    viewer.screenshot(str(IMAGES / "segment.png"), canvas_only=False, flash=False)
+    viewer.close()
+
+
+def overview() -> None:
+    """Run the demo and keep its picture."""
+    with TemporaryDirectory() as folder:
+        done = run_demo(folder)
+        (IMAGES / "overview.png").write_bytes(done.files["overview"].read_bytes())
+
+
+if __name__ == "__main__":
+    IMAGES.mkdir(exist_ok=True)
+    overview()
+    segment_dock()
