@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import napari
 import numpy as np
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_octa_sam2.demo import choose_objects, first_prompts, only, run_demo
@@ -64,7 +65,12 @@ def overview() -> None:
     """Run the demo and keep its picture."""
     with TemporaryDirectory() as folder:
         done = run_demo(folder)
-        (IMAGES / "overview.png").write_bytes(done.files["overview"].read_bytes())
+        with Image.open(done.files["overview"]) as picture:
+            small = picture.convert("RGB").resize(
+                (round(picture.width * 0.7), round(picture.height * 0.7)),
+                Image.Resampling.LANCZOS,
+            )
+        small.quantize(256).save(IMAGES / "overview.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ class ObjectTable(QTableWidget):
     ) -> None:
         """Show `objects` with the colours of `labels`, `current` selected."""
         self.blockSignals(True)
+        self.setRowCount(0)
         self.setRowCount(len(objects))
         for row, obj in enumerate(objects.values()):
             self._show_row(row, obj, labels)
