@@ -20,8 +20,8 @@ FLOORS = (
     {"errors"},
     {"volume", "prompts", "metrics"},
     {"model", "engine", "training", "demo", "doctor", "overview"},
-    {"layers", "_reader", "_writer", "_sample_data"},
-    {"widgets", "cli", "__init__"},
+    {"layers", "annotation", "_reader", "_writer", "_sample_data"},
+    {"widgets", "cli", "__init__", "__main__"},
 )
 QT = {"qtpy", "PyQt5", "PyQt6", "PySide6", "superqt"}
 NAPARI = {"napari", "magicgui", "npe2", *QT}

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from napari_octa_sam2.volume.geometry import ScanGeometry
     from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
     from napari_octa_sam2.volume.phantom import make_phantom
-    from napari_octa_sam2.volume.readers import read_volume
-    from napari_octa_sam2.volume.writers import read_labels, write_labels
+    from napari_octa_sam2.volume.readers import read_labels, read_volume
+    from napari_octa_sam2.volume.writers import write_labels
 
 __version__ = "0.1.0"
 
@@ -52,7 +52,7 @@ _HOMES = {
     "evaluate": "metrics.evaluation",
     "load_model": "model.loading",
     "make_phantom": "volume.phantom",
-    "read_labels": "volume.writers",
+    "read_labels": "volume.readers",
     "read_volume": "volume.readers",
     "segment": "engine.segment",
     "write_labels": "volume.writers",

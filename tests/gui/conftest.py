@@ -32,7 +32,7 @@ def widget(viewer):
 
 @pytest.fixture
 def target(phantom):
-    """``(slice, row, col, mask)``: the middle of the largest vessel on its best slice."""
+    """``(slice, row, col, mask)``: the middle of the largest vessel where it is largest."""
     labels = phantom.volume.labels["objects"].data
     faz = max(phantom.volume.labels["objects"].classes)
     areas = {

@@ -216,3 +216,48 @@ def test_closing_the_dock_while_propagating_keeps_the_labels(
     assert annotation.labels in viewer.layers
     assert annotation.labels.data.any()
     assert "G" not in viewer.keymap
+
+
+def test_another_image_and_back_keeps_both_annotations(qtbot, viewer, widget, target):
+    begin(qtbot, viewer, widget, target)
+    first = widget.annotation
+    other = viewer.add_image(
+        first.image.data[:3].copy(), name="other", scale=first.image.scale
+    )
+    widget.source.image = other
+    widget.click_tool()
+    assert widget.annotation.image is other
+    widget.annotation.points.add([1, 40, 40])
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    widget.source.image = first.image
+    widget.click_tool()
+    assert widget.annotation is first
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    assert len(first.points.data) == 1
+    assert len(viewer.layers["other clicks"].data) == 1
+
+
+def test_two_viewers_share_nothing(qtbot, make_napari_viewer, viewer, widget, target):
+    begin(qtbot, viewer, widget, target)
+    second = make_napari_viewer(show=True)
+    _, other = second.window.add_plugin_dock_widget("napari-octa-sam2", "Segment")
+    assert other.source.image is None
+    assert other.annotation is None
+    assert len(second.layers) == 0
+    other.close()
+    assert widget.annotation.labels.data.any()
+
+
+def test_a_model_that_cannot_be_loaded_keeps_the_prompts(
+    qtbot, viewer, widget, notices, target, tmp_path
+):
+    begin(qtbot, viewer, widget, target)
+    labels = widget.annotation.labels.data.copy()
+    (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
+    widget.source.model = str(tmp_path / "broken.pt")
+    qtbot.waitUntil(lambda: bool(notices), timeout=MODEL_MS)
+    assert "configuration" in notices[-1]
+    np.testing.assert_array_equal(widget.annotation.labels.data, labels)
+    widget.source.model = "octa-nano"
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    np.testing.assert_array_equal(widget.annotation.labels.data, labels)

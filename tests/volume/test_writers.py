@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import zarr
 
 from napari_octa_sam2.errors import ReadError, WriteError
 from napari_octa_sam2.volume import LabelSet, OctaVolume, ScanGeometry
-from napari_octa_sam2.volume import writers as writers_module
-from napari_octa_sam2.volume.readers import read_volume
-from napari_octa_sam2.volume.writers import read_labels, write_image, write_labels
+from napari_octa_sam2.volume import writers
+from napari_octa_sam2.volume.encoders import ENCODERS
+from napari_octa_sam2.volume.readers import read_labels, read_volume
+from napari_octa_sam2.volume.writers import check_target, write_image, write_labels
 
 SUFFIXES = [".ome.zarr", ".nii.gz", ".nii", ".tif", ".tiff", ".npy"]
 OCTA_500 = ScanGeometry((2 / 640, 3 / 304, 6 / 400), "mm")
@@ -191,7 +193,15 @@ def test_unknown_suffix_lists_the_formats(tmp_path: Path, name: str) -> None:
     with pytest.raises(WriteError) as raised:
         write_labels(tmp_path / name, some_labels(), OCTA_500)
     assert all(suffix in str(raised.value) for suffix in SUFFIXES)
+    with pytest.raises(WriteError, match=re.escape(str(raised.value))):
+        check_target(tmp_path / name)
     assert files(tmp_path) == []
+
+
+def test_target_may_be_free_or_an_earlier_result(path: Path) -> None:
+    check_target(path)
+    write_labels(path, some_labels(), OCTA_500)
+    check_target(path)
 
 
 @pytest.mark.parametrize(
@@ -239,16 +249,16 @@ def test_failure_keeps_the_earlier_result(
     if step == "json":
         metadata = {"a": object()}
     elif step == "_move":
-        monkeypatch.setattr(writers_module, "_move", fail)
+        monkeypatch.setattr(writers, "_move", fail)
     else:
         suffix = path.name.removeprefix("result")
-        encode = writers_module._WRITERS[suffix]
+        encode = ENCODERS[suffix]
 
         def half(*args: Any) -> None:
             encode(*args)
             fail()
 
-        monkeypatch.setitem(writers_module._WRITERS, suffix, half)
+        monkeypatch.setitem(ENCODERS, suffix, half)
     with pytest.raises(WriteError, match="what was there before is kept"):
         write_labels(path, some_labels() * 0, OCTA_500, metadata=metadata)
     found, _ = read_labels(path)
@@ -264,7 +274,7 @@ def test_failed_exchange_of_folders_is_undone(
     rename = Path.rename
 
     def refuse_parts(self: Path, target: Path) -> Path:
-        if ".part." in self.name:
+        if self.parent.suffix == ".part":
             raise PermissionError(13, "Permission denied")
         return rename(self, target)
 
@@ -281,6 +291,8 @@ def test_foreign_folder_is_never_replaced(path: Path) -> None:
     zarr.create_group(path / "group")
     with pytest.raises(WriteError, match="found a folder with other content"):
         write_labels(path, some_labels(), OCTA_500)
+    with pytest.raises(WriteError, match="found a folder with other content"):
+        check_target(path)
     assert files(path) == ["group", "precious.txt"]
 
 
@@ -302,6 +314,24 @@ def test_foreign_labels_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.data, some_labels())
     assert found.data.dtype == np.uint8
     assert geometry == ScanGeometry()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_image_is_not_taken_for_labels(path: Path, dtype: Any) -> None:
+    write_image(path, OctaVolume(np.ones((2, 3, 4), dtype), OCTA_500))
+    message = "expected labels, .* found an image, .*; give the labels of this image"
+    with pytest.raises(ReadError, match=message):
+        read_labels(path)
+
+
+def test_labels_inside_an_ome_zarr_image_are_read(tmp_path: Path) -> None:
+    labels = {"RV": LabelSet(some_labels(), NAMES, CLASSES)}
+    volume = OctaVolume(np.ones((4, 5, 6), np.uint8), OCTA_500, labels=labels)
+    path = write_image(tmp_path / "a.ome.zarr", volume)
+    found, geometry = read_labels(path / "labels" / "RV")
+    np.testing.assert_array_equal(found.data, some_labels())
+    assert (found.names, found.classes) == (NAMES, CLASSES)
+    assert geometry == OCTA_500
 
 
 @pytest.mark.parametrize(

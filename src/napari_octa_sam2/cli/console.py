@@ -15,7 +15,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from napari_octa_sam2.errors import WriteError
-from napari_octa_sam2.volume import writers
+from napari_octa_sam2.volume.writers import check_target
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, nothing else.")
@@ -60,8 +60,7 @@ def parse_range(text: str | None) -> range | None:
 
 def require_target(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Raise `WriteError` before the work if its labels could not go to `path`."""
-    writers._writer(path)
-    writers._require_replaceable(path)
+    check_target(path)
     if any(path.absolute() == source.absolute() for source in inputs):
         raise WriteError(
             f"{path}: expected a new name for the labels, found one of the inputs; "

@@ -21,9 +21,9 @@ from napari_octa_sam2.errors import PromptError, ReadError
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import LabelSet
 from napari_octa_sam2.volume.phantom import Phantom, PhantomConfig, make_phantom
-from napari_octa_sam2.volume.readers import read_volume
+from napari_octa_sam2.volume.readers import read_labels, read_volume
 from napari_octa_sam2.volume.readers.record import plain_name
-from napari_octa_sam2.volume.writers import read_labels, write_image, write_labels
+from napari_octa_sam2.volume.writers import write_image, write_labels
 
 
 def info(

@@ -111,7 +111,7 @@ class ObjectBank:
     def forget_prompts(self, index: int) -> None:
         """Take a slice's prompts away; what propagation found there is shown again."""
         for held in (self.interactions, self.pending, self.prompted):
-            held.pop(index, None)  # type: ignore[attr-defined]
+            held.pop(index, None)
         if index not in self.followed:
             self.reverse.pop(index, None)
 

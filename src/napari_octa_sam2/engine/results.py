@@ -54,5 +54,5 @@ class SliceResult:
 
 
 def label_dtype(largest_id: int) -> type[np.unsignedinteger]:
-    """Return the label type for ids up to `largest_id`: uint8 up to 255, else uint16."""
+    """Return the type for ids up to `largest_id`: uint8 up to 255, else uint16."""
     return np.uint8 if largest_id <= 255 else np.uint16

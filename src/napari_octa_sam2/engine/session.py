@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -132,7 +133,7 @@ class Session:
             If a prompt lies outside the volume, or belongs to another object or slice.
         """
         for prompt in prompts:
-            prompt.check_inside(self.data.shape)  # type: ignore[arg-type]
+            prompt.check_inside(self.data.shape)
             if (prompt.object, prompt.slice) != (object_id, index):
                 raise PromptError(
                     f"expected prompts of object {object_id} on slice {index}, found "
@@ -220,12 +221,12 @@ class Session:
         )
         with self._lock, torch.inference_mode():
             for object_id in {o for visit in visits for o in visit.objects}:
-                self._guarded(lambda o=object_id: self._settle(o))
+                self._guarded(partial(self._settle, object_id))
         for visit in visits:
             with self._lock, torch.inference_mode():
                 ids = [o for o in visit.objects if self._has_prompts(o)]
                 for object_id in ids:
-                    self._guarded(lambda o=object_id, v=visit: self._visit(o, v))
+                    self._guarded(partial(self._visit, object_id, visit))
                 result = self._result(visit.slice, ids)
             yield result
 

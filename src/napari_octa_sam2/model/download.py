@@ -110,8 +110,8 @@ def fetch(
             )
         if entry.sha256 and pooch.file_hash(str(path)) != entry.sha256:
             raise ModelError(
-                f"the bundled model {entry.name} at {path} is damaged: expected SHA-256 "
-                f"{entry.sha256}; reinstall napari-octa-sam2"
+                f"the bundled model {entry.name} at {path} is damaged: expected "
+                f"SHA-256 {entry.sha256}; reinstall napari-octa-sam2"
             )
         return path
     try:

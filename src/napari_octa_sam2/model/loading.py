@@ -166,8 +166,8 @@ def load_weights(network: Any, checkpoint: Path) -> None:
         ) from error
     except Exception as error:
         raise ModelError(
-            f"{checkpoint} is no readable checkpoint ({type(error).__name__}: {error}); "
-            "fetch or save it again"
+            f"{checkpoint} is no readable checkpoint ({type(error).__name__}: "
+            f"{error}); fetch or save it again"
         ) from error
     expected = network.state_dict()
     missing = sorted(set(expected) - set(state))

@@ -73,8 +73,8 @@ class PaintedPromptEncoder(PromptEncoder):  # type: ignore[misc]
             nn.GELU(),
             nn.Conv2d(2 * mask_in_chans, embed_dim, 1),
         )
-        nn.init.zeros_(self.painting[-1].weight)
-        nn.init.zeros_(self.painting[-1].bias)
+        for parameter in self.painting[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self,

@@ -9,34 +9,34 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 
-from napari_octa_sam2.errors import OctaError, ReadError, VolumeError, WriteError
+from napari_octa_sam2.errors import OctaError, VolumeError, WriteError
+from napari_octa_sam2.volume.encoders import (
+    add_labels,
+    encode_ome_zarr,
+    find_encoder,
+)
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import (
     LabelSet,
     OctaVolume,
     check_volume_array,
 )
-from napari_octa_sam2.volume.readers import nifti, npy, ome_zarr, tiff
+from napari_octa_sam2.volume.readers import npy
 from napari_octa_sam2.volume.readers.label_values import as_label_array
 from napari_octa_sam2.volume.readers.record import (
     KEY,
     is_record,
+    labels_record,
     make_record,
-    plain_name,
 )
-
-if TYPE_CHECKING:
-    import zarr
-
-_Writer = Callable[[Path, np.ndarray, Mapping[str, Any]], None]
 
 
 def write_labels(
@@ -83,7 +83,7 @@ def write_labels(
         check_volume_array(array, path.name)
     except VolumeError as error:
         raise WriteError(f"{path}: {error}") from error
-    record = _labels_record(LabelSet(array, names or {}, classes or {}), geometry)
+    record = labels_record(LabelSet(array, names or {}, classes or {}), geometry)
     _write(path, array, record | {"metadata": dict(metadata or {})})
     return path
 
@@ -118,77 +118,53 @@ def write_image(
         slice_names=list(volume.slice_names),
         metadata=dict(metadata or {}),
     )
-    _write(path, volume.data, record, volume.labels)
+    _write(path, volume.data, record, volume)
     return path
 
 
-def read_labels(path: str | Path) -> tuple[LabelSet, ScanGeometry]:
-    """Read what `write_labels` wrote, or any label image of one of its formats.
-
-    Returns
-    -------
-    (LabelSet, ScanGeometry)
-        Values ``(depth, slow, fast)`` as uint8 or uint16, names and classes where the
-        file has them, and the spacing.
+def check_target(path: str | Path) -> None:
+    """Check before the work that its result could go to `path`.
 
     Raises
     ------
-    ReadError
-        If the file is missing, damaged, of another format, or holds no labels.
+    WriteError
+        If the suffix is unknown, or `path` is a folder that this package did not write.
     """
     path = Path(path)
-    if not path.exists():
-        raise ReadError(f"{path}: expected labels, found nothing there; check the path")
-    if ome_zarr.matches(path):
-        _, geometry, _ = ome_zarr.load_array(path)
-        return ome_zarr.read_label(path), geometry
-    module = next((m for m in (nifti, tiff, npy) if m.matches(path)), None)
-    if module is None:
-        raise ReadError(
-            f"{path}: expected labels in one of {', '.join(_WRITERS)}, found another "
-            "format; convert them first"
+    find_encoder(path)
+    if path.is_dir() and not _is_result(path):
+        raise WriteError(
+            f"{path}: expected a free name or an earlier result, found a folder with "
+            "other content; pick another name or move the folder away"
         )
-    array, geometry, record = module.load_array(path)
+
+
+def _is_result(folder: Path) -> bool:
     try:
-        labels = as_label_array(array)
-        check_volume_array(labels, path.name)
-    except VolumeError as error:
-        raise ReadError(f"{path}: {error}") from error
-    names, classes = (_by_id(record.get(key)) for key in ("names", "classes"))
-    return LabelSet(labels, names, classes), geometry
-
-
-def _by_id(entries: object) -> dict[int, str]:
-    if not isinstance(entries, Mapping):
-        return {}
-    return {int(k): str(v) for k, v in entries.items() if str(k).isdecimal()}
-
-
-def _labels_record(label: LabelSet, geometry: ScanGeometry) -> dict[str, Any]:
-    return make_record(
-        geometry,
-        kind="labels",
-        names={str(i): name for i, name in label.names.items()},
-        classes={str(i): cls for i, cls in label.classes.items()},
-    )
+        attributes = json.loads((folder / "zarr.json").read_text("utf-8"))["attributes"]
+        record = attributes[KEY]
+        return is_record(record) and record.get("kind") in ("labels", "image")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _write(
     path: Path,
     array: np.ndarray,
     record: Mapping[str, Any],
-    labels: Mapping[str, LabelSet] | None = None,
+    volume: OctaVolume | None = None,
 ) -> None:
-    """Write beside `path`, then move into place."""
-    write = _writer(path)
-    part = path.with_name(f".{uuid4().hex[:8]}.part.{path.name}")
+    """Write into a folder beside `path`, then move into place."""
+    staging = path.with_name(f".{uuid4().hex[:8]}.part")
+    part = staging / path.name
     try:
+        check_target(path)
         json.dumps(record, allow_nan=False)
-        _require_replaceable(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(part, np.ascontiguousarray(array), record)
-        if labels and write is _write_ome_zarr:
-            _add_labels(part, labels, record)
+        staging.mkdir(parents=True)
+        encode = find_encoder(path)
+        encode(part, np.ascontiguousarray(array), record)
+        if volume and volume.labels and encode is encode_ome_zarr:
+            add_labels(part, volume.labels, volume.geometry)
         _move(part, path)
     except OctaError:
         raise
@@ -199,36 +175,7 @@ def _write(
             "there before is kept; check the folder, the free space and the metadata"
         ) from error
     finally:
-        _discard(part)
-        _discard(npy.note_path(part))
-
-
-def _writer(path: Path) -> _Writer:
-    name = path.name.lower()
-    for suffix, write in _WRITERS.items():
-        if name.endswith(suffix) and len(name) > len(suffix):
-            return write
-    raise WriteError(
-        f"{path}: expected a file name that ends in {', '.join(_WRITERS)}, found "
-        f"{path.name!r}; pick one of these formats"
-    )
-
-
-def _require_replaceable(path: Path) -> None:
-    """Raise `WriteError` if `path` is a folder that this module did not write."""
-    if not path.is_dir():
-        return
-    try:
-        attributes = json.loads((path / "zarr.json").read_text("utf-8"))["attributes"]
-        record = attributes[KEY]
-        ours = is_record(record) and record.get("kind") in ("labels", "image")
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise WriteError(
-            f"{path}: expected a free name or an earlier result, found a folder with "
-            "other content; pick another name or move the folder away"
-        )
+        _discard(staging)
 
 
 def _move(part: Path, path: Path) -> None:
@@ -253,121 +200,3 @@ def _discard(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
-
-
-def _write_npy(path: Path, array: np.ndarray, record: Mapping[str, Any]) -> None:
-    np.save(path, array, allow_pickle=False)
-    text = json.dumps(record, indent=1) + "\n"
-    npy.note_path(path).write_text(text, "utf-8")
-
-
-def _write_nifti(path: Path, array: np.ndarray, record: Mapping[str, Any]) -> None:
-    import nibabel as nib
-
-    nifti1: Any = nib.nifti1
-    array = _plain(array)
-    depth, slow, fast = record["spacing"]
-    affine = np.diag([fast, slow, depth, 1.0])
-    image = nifti1.Nifti1Image(array.T, affine, dtype=array.dtype)
-    image.header.set_xyzt_units("mm" if record["unit"] == "mm" else "unknown")
-    note = nifti1.Nifti1Extension("comment", json.dumps(record).encode())
-    image.header.extensions.append(note)
-    nib.save(image, path)
-
-
-def _write_tiff(path: Path, array: np.ndarray, record: Mapping[str, Any]) -> None:
-    import tifffile
-
-    array = _plain(array)
-    if array.dtype.kind == "f":
-        array = array.astype(np.float32)
-    if array.dtype not in (np.uint8, np.uint16, np.float32):
-        raise WriteError(
-            f"{path.name.partition('.part.')[2]}: TIFF for ImageJ holds uint8, uint16 "
-            f"and float32, found {array.dtype}; write .ome.zarr, .nii.gz or .npy"
-        )
-    depth, slow, fast = record["spacing"]
-    tifffile.imwrite(
-        path,
-        array,
-        imagej=True,
-        compression="zlib" if record["kind"] == "labels" else None,
-        resolution=(1 / fast, 1 / slow),
-        metadata={
-            "axes": "ZYX",
-            "spacing": depth,
-            "unit": record["unit"],
-            "Info": json.dumps(record),
-        },
-    )
-
-
-def _write_ome_zarr(path: Path, array: np.ndarray, record: Mapping[str, Any]) -> None:
-    import zarr
-
-    name = plain_name(Path(path.name.partition(".part.")[2]))
-    group = zarr.open_group(path, mode="w", zarr_format=3)
-    _fill_group(group, array, record, name)
-
-
-def _add_labels(
-    path: Path, labels: Mapping[str, LabelSet], record: Mapping[str, Any]
-) -> None:
-    """Write label sets into the ``labels`` group of an OME-Zarr image."""
-    import zarr
-
-    geometry = ScanGeometry(record["spacing"], record["unit"])
-    group = zarr.open_group(path, mode="a").create_group("labels")
-    group.attrs["ome"] = {"version": "0.5", "labels": list(labels)}
-    for name, label in labels.items():
-        note = _labels_record(label, geometry)
-        _fill_group(group.create_group(name), as_label_array(label.data), note, name)
-
-
-def _fill_group(
-    group: zarr.Group, array: np.ndarray, record: Mapping[str, Any], name: str
-) -> None:
-    """Write one resolution level and the NGFF 0.5 metadata."""
-    depth, slow, fast = array.shape
-    chunks = (min(depth, 16), slow, fast)
-    group.create_array("0", data=array, chunks=chunks, dimension_names=list("zyx"))
-    unit = {"unit": "millimeter"} if record["unit"] == "mm" else {}
-    scale = [{"type": "scale", "scale": list(record["spacing"])}]
-    image = {
-        "name": name,
-        "axes": [{"name": axis, "type": "space", **unit} for axis in "zyx"],
-        "datasets": [{"path": "0", "coordinateTransformations": scale}],
-    }
-    ome: dict[str, Any] = {"version": "0.5", "multiscales": [image]}
-    if record["kind"] == "labels":
-        ome["image-label"] = {"properties": _properties(record)}
-    group.attrs.update({"ome": ome, KEY: dict(record)})
-
-
-def _properties(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    names, classes = record["names"], record["classes"]
-    entries: list[dict[str, Any]] = []
-    for value in sorted({*names, *classes}, key=int):
-        entry: dict[str, Any] = {"label-value": int(value)}
-        if value in names:
-            entry["name"] = names[value]
-        if value in classes:
-            entry["class"] = classes[value]
-        entries.append(entry)
-    return entries
-
-
-def _plain(array: np.ndarray) -> np.ndarray:
-    """Return booleans as uint8 and half floats as float32."""
-    plain = {np.dtype(bool): np.uint8, np.dtype(np.float16): np.float32}
-    return array.astype(plain.get(array.dtype, array.dtype), copy=False)
-
-
-_WRITERS: dict[str, _Writer] = {
-    ".ome.zarr": _write_ome_zarr,
-    ".nii.gz": _write_nifti,
-    ".nii": _write_nifti,
-    ".tif": _write_tiff,
-    ".tiff": _write_tiff,
-    ".npy": _write_npy,
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
+    from napari.layers import Image
 
 REFRESH_MS = 50
 DOWNLOAD_MS = 200
@@ -54,6 +56,7 @@ class SegmentWidget(QScrollArea):
         super().__init__()
         self.viewer = napari_viewer
         self.annotation: Annotation | None = None
+        self._annotations: dict[Image, Annotation] = {}
         self.runner = EngineRunner(self._respond)
         self._opened: tuple[int, str, str] | None = None
         self._build()
@@ -65,7 +68,7 @@ class SegmentWidget(QScrollArea):
         events.inserted.connect(self._layers_changed)
         events.removed.connect(self._layers_changed)
         self._bind_keys()
-        self.destroyed.connect(self.runner.close)
+        self.destroyed.connect(partial(_release, napari_viewer, self.runner))
         self._image_changed()
 
     def _build(self) -> None:
@@ -261,17 +264,20 @@ class SegmentWidget(QScrollArea):
             )
             return None
         if self.annotation is None or self.annotation.image is not image:
-            if self.annotation is not None:
-                self.annotation.close()
-                self.annotation = None
             try:
-                self.annotation = Annotation(self.viewer, image, self._edited)
+                self.annotation = self._annotation_of(image)
             except OctaError as error:
                 self._warn(str(error))
                 return None
             self._show_objects()
         self._open_session()
         return self.annotation
+
+    def _annotation_of(self, image: Image) -> Annotation:
+        """Return the annotation of an image, as it was left or new."""
+        if image not in self._annotations:
+            self._annotations[image] = Annotation(self.viewer, image, self._edited)
+        return self._annotations[image]
 
     def _open_session(self) -> None:
         """Load the model for the chosen image, unless that is under way or done."""
@@ -321,6 +327,7 @@ class SegmentWidget(QScrollArea):
             self._show_result(response)
         elif isinstance(response, Opened):
             self._download_timer.stop()
+            self._propagation_ended()
             self._say(f"Ready: {response.text}.")
         elif isinstance(response, Ended):
             self._propagation_ended()
@@ -423,12 +430,13 @@ class SegmentWidget(QScrollArea):
     def _close_annotation(self, annotation: Annotation) -> None:
         self.runner.close()
         annotation.close()
+        del self._annotations[annotation.image]
         self.annotation = self._opened = None
         self._propagation_ended()
         if annotation.labels in self.viewer.layers:
             self._warn(
-                f"The image {annotation.image.name} was removed. Prompts and labels are "
-                "kept as layers; open the image again to go on."
+                f"The image {annotation.image.name} was removed. Prompts and labels "
+                "are kept as layers; open the image again to go on."
             )
 
     def _say(self, text: str) -> None:
@@ -440,8 +448,12 @@ class SegmentWidget(QScrollArea):
 
     def closeEvent(self, event: object) -> None:
         """Release keys and threads; layers stay."""
-        for key in KEYS.values():
-            self.viewer.keymap.pop(key, None)
-        self.runner.close()
+        _release(self.viewer, self.runner)
         super().closeEvent(event)
+
+
+def _release(viewer: napari.Viewer, runner: EngineRunner, *_: object) -> None:
+    for key in KEYS.values():
+        viewer.keymap.pop(key, None)
+    runner.close()
 

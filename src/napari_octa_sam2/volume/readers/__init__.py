@@ -24,8 +24,9 @@ from napari_octa_sam2.volume.readers import (
     tiff,
 )
 from napari_octa_sam2.volume.readers.enface import read_projections
+from napari_octa_sam2.volume.readers.labels import read_labels
 
-__all__ = ["find_reader", "read_projections", "read_volume"]
+__all__ = ["find_reader", "read_labels", "read_projections", "read_volume"]
 
 
 class Family(Protocol):

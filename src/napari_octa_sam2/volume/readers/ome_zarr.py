@@ -58,8 +58,14 @@ def read(path: Path) -> OctaVolume:
 
 
 def load_array(path: Path) -> tuple[np.ndarray, ScanGeometry, dict[str, Any]]:
-    """Return the array as ``(depth, slow, fast)``, its geometry and its note."""
-    return _load_group(path, _open(path))
+    """Return the array as ``(depth, slow, fast)``, its geometry and its note.
+
+    The names and classes in the note are those of the ``image-label`` metadata.
+    """
+    group = _open(path)
+    array, geometry, record = _load_group(path, group)
+    names, classes = label_properties(_metadata(group))
+    return array, geometry, record | {"names": names, "classes": classes}
 
 
 def read_label(path: Path) -> LabelSet:

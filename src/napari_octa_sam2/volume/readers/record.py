@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_octa_sam2.errors import VolumeError
 from napari_octa_sam2.volume.geometry import AXES, ScanGeometry
-from napari_octa_sam2.volume.octa_volume import OctaVolume
+from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
 
 KEY = "napari-octa-sam2"
 VERSION = 1
@@ -33,6 +33,16 @@ def make_record(geometry: ScanGeometry, **content: Any) -> dict[str, Any]:
         "unit": geometry.unit,
         **content,
     }
+
+
+def labels_record(label: LabelSet, geometry: ScanGeometry) -> dict[str, Any]:
+    """Return the note for labels, with their names and classes."""
+    return make_record(
+        geometry,
+        kind="labels",
+        names={str(i): name for i, name in label.names.items()},
+        classes={str(i): cls for i, cls in label.classes.items()},
+    )
 
 
 def parse_record(text: str | bytes) -> dict[str, Any]:
