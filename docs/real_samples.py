@@ -37,9 +37,7 @@ def click_object(
         if click is None:
             return count
         point = (float(click.row), float(click.col))
-        result = session.add(
-            Prompt(object_id, index, (point,), (int(click.positive),))
-        )
+        result = session.add(Prompt(object_id, index, (point,), (int(click.positive),)))
         found = result.mask(object_id)
     return clicks
 

@@ -568,6 +568,13 @@ def test_light_commands_do_not_import_torch(arguments: list[str], scan: Path) ->
     assert result.stdout.splitlines()[-1] == "HEAVY"
 
 
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "napari_octa_sam2", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "evaluate" in result.stdout
+
+
 def test_the_public_names_are_there_and_light() -> None:
     import napari_octa_sam2
 

@@ -71,8 +71,7 @@ def _torchvision(subject: str) -> Finding:
             "warning",
             f"{found} does not load beside torch {torch} ({_first_line(error)}); "
             "harmless here, but torchmetrics and lightning will fail",
-            "install torch and torchvision from the same place, for instance both "
-            "with --index-url https://download.pytorch.org/whl/cpu",
+            "install torch and torchvision from the same package index",
         )
     return Finding(subject, "ok", found)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_octa_sam2.engine.device import choose_compute
+from napari_octa_sam2.engine.device import Compute, choose_compute
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.errors import ModelError, PromptError, VolumeError
 from napari_octa_sam2.prompts import Prompt
@@ -175,6 +175,27 @@ def test_lasting_out_of_memory_on_the_cpu_is_a_clear_error(session, monkeypatch)
     monkeypatch.undo()
     assert session.add(click(index=3)).logits[1].shape == (40, 50)
     assert session.prompts(1, 1)
+
+
+def test_a_device_that_stays_full_is_left_for_the_cpu(data, tiny_model, monkeypatch):
+    notes = []
+    session = Session(data, tiny_model, device="cpu", notify=notes.append)
+    expected = session.add(click(index=1)).logits[1]
+    session.set_prompts(1, 1, [])
+    # the meta device takes tensors and computes nothing: a stand-in for a full one
+    session._compute = Compute(torch.device("meta"), "fp32")
+    session._features.clear()
+    encode = session._network.forward_image
+
+    def full_unless_on_the_cpu(image):
+        if image.device.type == "meta":
+            raise torch.OutOfMemoryError("no memory left")
+        return encode(image)
+
+    monkeypatch.setattr(session._network, "forward_image", full_unless_on_the_cpu)
+    np.testing.assert_array_equal(session.add(click(index=1)).logits[1], expected)
+    assert session.compute.device.type == "cpu"
+    assert notes == ["meta is out of memory: going on with the CPU, slower"]
 
 
 def test_clicks_of_another_thread_are_answered_during_a_pass(session):

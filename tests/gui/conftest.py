@@ -9,8 +9,8 @@ from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
 
 @pytest.fixture(scope="session")
 def phantom():
-    """A phantom that is small enough to be followed through in seconds."""
-    return make_phantom(PhantomConfig(seed=4, depth=12, size=160))
+    """A phantom with few slices, to be followed through in seconds."""
+    return make_phantom(PhantomConfig(seed=4, depth=12))
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def widget(viewer):
 
 @pytest.fixture
 def target(phantom):
-    """``(slice, row, col, mask)``: the middle of the largest vessel where it is largest."""
+    """``(slice, row, col, mask)``: middle of the largest vessel on its best slice."""
     labels = phantom.volume.labels["objects"].data
     faz = max(phantom.volume.labels["objects"].classes)
     areas = {

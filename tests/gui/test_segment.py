@@ -89,7 +89,7 @@ def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
     complete = labels.data.copy()
     viewer.dims.set_current_step(0, index)
     press(viewer, Qt.Key.Key_W)
-    away = (5, 5) if row > 80 else (150, 150)
+    away = (10, 10) if row > 150 else (290, 290)
     click(viewer, image, (index, *away), Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: len(annotation.points.data) == 2, timeout=MODEL_MS)
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)

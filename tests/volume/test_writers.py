@@ -11,8 +11,7 @@ import tifffile
 import zarr
 
 from napari_octa_sam2.errors import ReadError, WriteError
-from napari_octa_sam2.volume import LabelSet, OctaVolume, ScanGeometry
-from napari_octa_sam2.volume import writers
+from napari_octa_sam2.volume import LabelSet, OctaVolume, ScanGeometry, writers
 from napari_octa_sam2.volume.encoders import ENCODERS
 from napari_octa_sam2.volume.readers import read_labels, read_volume
 from napari_octa_sam2.volume.writers import check_target, write_image, write_labels

@@ -76,7 +76,7 @@ def dense_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     known : Tensor
         Boolean, shape ``(images, classes)``.
     """
-    target = F.adaptive_avg_pool2d(truth.float(), logits.shape[-2:])
+    target = F.adaptive_avg_pool2d(truth.float(), (logits.shape[-2], logits.shape[-1]))
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     present = truth.flatten(2).any(-1).float()
     loss = 2 * bce.flatten(2).mean(-1) + present * soft_dice_loss(logits, target)

@@ -46,13 +46,13 @@ OCTA_NANO = (
     Phase(
         "2-sequences",
         ClipConfig(frames=4, size=256, objects=3),
-        FitConfig(steps=600, clips=3, learning_rate=3e-4, seed=1),
+        FitConfig(steps=350, clips=3, learning_rate=3e-4, warmup=30, seed=1),
     ),
     # Last the resolution and the field of view of real use.
     Phase(
         "3-full-field",
         ClipConfig(frames=3, size=512, objects=4, crop=(0.8, 1.0), min_area=120),
-        FitConfig(steps=250, clips=1, learning_rate=1e-4, warmup=20, seed=2),
+        FitConfig(steps=360, clips=1, learning_rate=2e-4, warmup=30, seed=2),
     ),
 )
 RECIPES = {"octa-nano": OCTA_NANO}

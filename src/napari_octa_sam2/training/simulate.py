@@ -15,7 +15,7 @@ Points = tuple[Tensor, Tensor]
 
 
 def random_pixels(masks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return one random pixel (x, y) of each mask ``(objects, 2)`` and if there is one."""
+    """Return a random (x, y) in each mask, ``(objects, 2)``, and if there is any."""
     flat = masks.flatten(1).float()
     present = flat.any(1)
     flat = torch.where(present[:, None], flat, torch.ones_like(flat))

@@ -116,8 +116,8 @@ class PairFolder:
         ]
         if not self.pairs:
             raise TrainingError(
-                "expected image/<n>.png and label/<n>.png in "
-                f"{', '.join(map(str, folders)) or 'at least one folder'}, found no pair"
+                "expected image/<n>.png and label/<n>.png, found no pair in "
+                + (", ".join(map(str, folders)) or "no folder at all")
             )
 
     def draw(self, rng: np.random.Generator) -> Scene:

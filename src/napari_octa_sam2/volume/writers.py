@@ -163,7 +163,7 @@ def _write(
         staging.mkdir(parents=True)
         encode = find_encoder(path)
         encode(part, np.ascontiguousarray(array), record)
-        if volume and volume.labels and encode is encode_ome_zarr:
+        if volume is not None and volume.labels and encode is encode_ome_zarr:
             add_labels(part, volume.labels, volume.geometry)
         _move(part, path)
     except OctaError:

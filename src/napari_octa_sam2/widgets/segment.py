@@ -456,4 +456,3 @@ def _release(viewer: napari.Viewer, runner: EngineRunner, *_: object) -> None:
     for key in KEYS.values():
         viewer.keymap.pop(key, None)
     runner.close()
-

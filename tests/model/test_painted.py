@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import torch
+from sam2.modeling.sam.prompt_encoder import PromptEncoder
+
+from napari_octa_sam2.model.painted import PaintedPromptEncoder, paint
+
+
+def test_clicks_are_spots_where_they_are_and_boxes_are_filled():
+    points = torch.tensor([[[20.0, 40.0], [100.0, 8.0], [32.0, 64.0], [63.0, 95.0]]])
+    labels = torch.tensor([[1, 0, 2, 3]])
+    positive, negative, box = paint(points, labels, 128, 32)[0]
+    assert divmod(int(positive.argmax()), 32) == (9, 4)
+    assert divmod(int(negative.argmax()), 32) == (1, 24)
+    assert 0.8 < positive.max() <= 1
+    assert box.sum() == 8 * 8
+    assert box[16:24, 8:16].all()
+
+
+def test_padding_paints_nothing():
+    points = torch.full((2, 3, 2), 50.0)
+    assert not paint(points, torch.full((2, 3), -1), 128, 32).any()
+
+
+def test_at_the_start_it_is_sam2s_own_encoder():
+    torch.manual_seed(0)
+    painted = PaintedPromptEncoder(32, (8, 8), (128, 128), 16)
+    plain = PromptEncoder(32, (8, 8), (128, 128), 16)
+    plain.load_state_dict(painted.state_dict(), strict=False)
+    points = torch.rand(2, 3, 2) * 128, torch.tensor([[1, 0, -1], [2, 3, 1]])
+    masks = torch.randn(2, 1, 32, 32)
+    for found, expected in zip(
+        painted(points, None, masks), plain(points, None, masks), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
