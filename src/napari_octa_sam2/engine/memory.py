@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from napari_octa_sam2.prompts import Prompt
@@ -54,6 +55,16 @@ class SliceOutput:
             "maskmem_pos_enc": self.memory_position,
             "obj_ptr": self.pointer,
         }
+
+    def move(self, device: torch.device) -> None:
+        """Move the tensors to `device`, in place."""
+        self.logits = self.logits.to(device)
+        self.pointer = self.pointer.to(device)
+        self.score = self.score.to(device)
+        if self.memory is not None:
+            self.memory = self.memory.to(device)
+        if self.memory_position is not None:
+            self.memory_position = [p.to(device) for p in self.memory_position]
 
     @property
     def nbytes(self) -> int:

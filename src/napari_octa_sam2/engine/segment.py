@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_octa_sam2 import __version__
+from napari_octa_sam2.engine.plan import slice_range
 from napari_octa_sam2.engine.results import SliceResult, label_dtype
 from napari_octa_sam2.engine.session import Session
-from napari_octa_sam2.errors import PromptError
 from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel, load_model
 from napari_octa_sam2.prompts import PromptSet
 from napari_octa_sam2.volume.geometry import ScanGeometry
@@ -120,7 +120,7 @@ def segment(
         If the model or the device is not there.
     """
     prompts.require_usable(volume.shape)
-    _require_range(slices, len(volume.data))
+    slice_range(slices, len(volume.data))
     if not isinstance(model, LoadedModel):
         model = load_model(model)
     began = time.perf_counter()
@@ -166,7 +166,7 @@ def _work(
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[SliceResult]:
     """Yield the answer to each prompted slice in range, then each stop on the way."""
-    span = range(len(session.data)) if slices is None else slices
+    span = slice_range(slices, len(session.data))
     for (object_id, index), given in prompts.by_slice().items():
         result = session.set_prompts(object_id, index, given)
         if index in span:
@@ -176,17 +176,6 @@ def _work(
         if progress is not None:
             progress(done, total)
         yield result
-
-
-def _require_range(slices: range | None, depth: int) -> None:
-    if slices is None:
-        return
-    inside = len(slices) and slices.step == 1 and 0 <= slices[0] <= slices[-1] < depth
-    if not inside:
-        raise PromptError(
-            f"expected a range of slices from 0 to {depth - 1}, the first before the "
-            f"last, found {slices.start} to {slices.stop - 1}"
-        )
 
 
 def _record(volume: OctaVolume, prompts: PromptSet, session: Session) -> dict[str, Any]:

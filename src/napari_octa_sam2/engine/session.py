@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -15,8 +14,8 @@ from napari_octa_sam2.engine import decode
 from napari_octa_sam2.engine.device import Compute, choose_compute, release_memory
 from napari_octa_sam2.engine.features import FeatureCache, SliceFeatures, encode
 from napari_octa_sam2.engine.frames import intensity_window, network_input
-from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
-from napari_octa_sam2.engine.options import DIRECTIONS
+from napari_octa_sam2.engine.memory import Interaction, ObjectBank
+from napari_octa_sam2.engine.plan import Visit, plan_visits, slice_range
 from napari_octa_sam2.engine.results import SliceResult
 from napari_octa_sam2.errors import ModelError, PromptError
 from napari_octa_sam2.model.loading import LoadedModel
@@ -25,15 +24,6 @@ from napari_octa_sam2.volume.octa_volume import check_volume_array
 
 NOT_THERE = -32.0  # logit of an object that no prompt and no propagation has found
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One stop of a propagation: a slice, the way it is reached, and for whom."""
-
-    slice: int
-    reverse: bool
-    objects: tuple[int, ...]
 
 
 class Session:
@@ -158,30 +148,19 @@ class Session:
         only_stale: bool = False,
     ) -> list[Visit]:
         """Return the stops that `propagate` would make with the same arguments."""
-        if direction not in DIRECTIONS:
-            raise PromptError(
-                f"expected a direction of {', '.join(DIRECTIONS)}, found {direction!r}"
-            )
-        low, high = self._bounds(slices)
         chosen = sorted(self._banks if objects is None else objects)
-        if not any(self._has_prompts(o) for o in chosen):
+        prompted = {
+            o: self._banks[o].prompted_slices() for o in chosen if o in self._banks
+        }
+        if not prompted:
             raise PromptError("no prompt to propagate: click on an object first")
-        spans = {}
-        for o in filter(self._has_prompts, chosen):
-            own = self._banks[o].prompted_slices()
-            spans[o] = own[-1] if direction == "backward" else own[0]
-            spans[o] = spans[o] if start is None else start
-        visits: list[Visit] = []
-        if direction != "backward":
-            visits += self._sweep(range(low, high + 1), spans, False, only_stale)
-        if direction != "forward":
-            turned = (
-                spans
-                if direction == "backward" or start is not None
-                else {o: s if s > high else s - 1 for o, s in spans.items()}
-            )
-            visits += self._sweep(range(high, low - 1, -1), turned, True, only_stale)
-        return visits
+        return plan_visits(
+            prompted,
+            slice_range(slices, self.grid.slices),
+            direction,
+            start,
+            lambda o, index: only_stale and index in self._banks[o].fresh,
+        )
 
     def propagate(
         self,
@@ -224,7 +203,7 @@ class Session:
                 self._guarded(partial(self._settle, object_id))
         for visit in visits:
             with self._lock, torch.inference_mode():
-                ids = [o for o in visit.objects if self._has_prompts(o)]
+                ids = [o for o in visit.objects if o in self._banks]
                 for object_id in ids:
                     self._guarded(partial(self._visit, object_id, visit))
                 result = self._result(visit.slice, ids)
@@ -322,35 +301,6 @@ class Session:
             },
         )
 
-    def _has_prompts(self, object_id: int) -> bool:
-        return object_id in self._banks
-
-    def _bounds(self, slices: range | None) -> tuple[int, int]:
-        last = self.grid.slices - 1
-        if slices is None:
-            return 0, last
-        if not len(slices) or slices.step != 1 or slices[0] < 0 or slices[-1] > last:
-            raise PromptError(
-                f"expected a range of slices within 0 to {last}, found {slices.start} "
-                f"to {slices.stop - 1}"
-            )
-        return slices[0], slices[-1]
-
-    def _sweep(
-        self, order: range, starts: dict[int, int], reverse: bool, only_stale: bool
-    ) -> list[Visit]:
-        visits = []
-        for index in order:
-            due = tuple(
-                o
-                for o, start in starts.items()
-                if (index <= start if reverse else index >= start)
-                and not (only_stale and index in self._banks[o].fresh)
-            )
-            if due:
-                visits.append(Visit(index, reverse, due))
-        return visits
-
     def _guarded(self, work: Callable[[], T]) -> T:
         """Run `work`; on an exhausted device free caches, then go to the CPU."""
         try:
@@ -378,10 +328,10 @@ class Session:
         self._network = self._network.to("cpu")
         for bank in self._banks.values():
             for output in bank.outputs():
-                move_output(output, self._compute.device)
+                output.move(self._compute.device)
             for chain in bank.interactions.values():
                 for interaction in chain:
-                    move_output(interaction.output, self._compute.device)
+                    interaction.output.move(self._compute.device)
         release_memory(old)
         self._notify(f"{old.type} is out of memory: going on with the CPU, slower")
 
@@ -395,14 +345,3 @@ class Session:
                 f"{len(bad)} slices hold values that are not finite ({shown}); "
                 "they are treated as black"
             )
-
-
-def move_output(output: SliceOutput, device: torch.device) -> None:
-    """Move an output's tensors to `device`, in place."""
-    output.logits = output.logits.to(device)
-    output.pointer = output.pointer.to(device)
-    output.score = output.score.to(device)
-    if output.memory is not None:
-        output.memory = output.memory.to(device)
-    if output.memory_position is not None:
-        output.memory_position = [p.to(device) for p in output.memory_position]
