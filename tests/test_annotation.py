@@ -37,7 +37,7 @@ def result(index, logits):
 
 
 def test_layers_share_the_grid_of_the_image(annotation):
-    for layer in (annotation.labels, annotation.points, annotation.boxes):
+    for layer in annotation.layers:
         np.testing.assert_allclose(layer.scale, GEOMETRY.spacing)
         assert [str(u) for u in layer.units] == ["millimeter"] * 3
         assert layer.axis_labels == ("depth", "slow", "fast")
@@ -47,18 +47,18 @@ def test_layers_share_the_grid_of_the_image(annotation):
 
 def test_points_and_boxes_become_prompts_of_the_current_object(annotation):
     annotation.points.add([2, 10, 12])
-    annotation.set_polarity(False)
+    annotation.drawn.set_polarity(False)
     annotation.points.add([2, 3, 4])
     second = annotation.add_object()
-    annotation.boxes.add_rectangles(
+    annotation.drawn.boxes.add_rectangles(
         np.array([[4, 5, 6], [4, 5, 20], [4, 15, 20], [4, 15, 6]], float)
     )
     assert annotation.prompts() == PromptSet(
         (PromptObject(1), PromptObject(second.id)),
         (
-            Prompt(2, 4, box=(5, 6, 15, 20)),
             Prompt(1, 2, ((10, 12),), (1,)),
             Prompt(1, 2, ((3, 4),), (0,)),
+            Prompt(2, 4, box=(5, 6, 15, 20)),
         ),
     )
 
@@ -81,7 +81,7 @@ def test_undo_walks_back_through_points_boxes_and_objects(annotation):
     states = [annotation.prompts()]
     annotation.points.add([2, 10, 12])
     states.append(annotation.prompts())
-    annotation.boxes.add_rectangles(
+    annotation.drawn.boxes.add_rectangles(
         np.array([[4, 5, 6], [4, 5, 20], [4, 15, 20], [4, 15, 6]], float)
     )
     states.append(annotation.prompts())
@@ -99,18 +99,15 @@ def test_prompts_that_layers_cannot_draw_are_kept(annotation, tmp_path):
     prompts = PromptSet(
         (PromptObject(7, "vein", "vein"),),
         (
-            Prompt(7, 1, ((4.5, 4.25), (20, 20)), (1, 0)),
+            Prompt(7, 1, ((4.5, 4.25), (20, 20)), (1, 0), (2.0, 2.0, 25.0, 30.0)),
             Prompt(7, 3, mask=mask),
             Prompt(7, 5, absent=True),
         ),
     )
     prompts.write(tmp_path / "p.json")
     annotation.load_prompts(tmp_path / "p.json")
-    shown = annotation.prompts()
-    assert shown.objects == prompts.objects
+    assert annotation.prompts() == prompts
     assert annotation.current == 7
-    assert Prompt(7, 3, mask=mask) in shown.prompts
-    assert Prompt(7, 5, absent=True) in shown.prompts
     assert annotation.points.data.tolist() == [[1, 4.5, 4.25], [1, 20, 20]]
 
 

@@ -20,7 +20,7 @@ FLOORS = (
     {"errors"},
     {"volume", "prompts", "metrics"},
     {"model", "engine", "training", "demo", "doctor", "overview"},
-    {"layers", "annotation", "_reader", "_writer", "_sample_data"},
+    {"layers", "annotation", "prompt_layers", "_reader", "_writer", "_sample_data"},
     {"widgets", "cli", "__init__", "__main__"},
 )
 QT = {"qtpy", "PyQt5", "PyQt6", "PySide6", "superqt"}

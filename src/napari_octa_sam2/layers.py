@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_octa_sam2.errors import PromptError, VolumeError
-from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.volume import AXES, LabelSet, OctaVolume, ScanGeometry
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from napari.layers import Image, Labels, Layer, Points, Shapes
+    from napari.layers import Image, Labels, Layer, Points
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
-POSITIVE, NEGATIVE, BOX = "#009E73", "#D55E00", "#56B4E9"
 OBJECTS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-SYMBOLS = {"positive": "cross", "negative": "hbar"}
 
 
 def geometry_arguments(geometry: ScanGeometry, ndim: int = 3) -> dict[str, Any]:
@@ -30,6 +25,18 @@ def geometry_arguments(geometry: ScanGeometry, ndim: int = 3) -> dict[str, Any]:
         "scale": geometry.spacing[-ndim:],
         "units": (geometry.unit,) * ndim,
         "axis_labels": AXES[-ndim:],
+    }
+
+
+def grid_arguments(image: Image) -> dict[str, Any]:
+    """Return the arguments of a layer that lies on the grid of `image`."""
+    return {
+        "scale": image.scale,
+        "translate": image.translate,
+        "rotate": image.rotate,
+        "shear": image.shear,
+        "units": image.units,
+        "axis_labels": image.axis_labels,
     }
 
 
@@ -122,70 +129,6 @@ def label_set(layer: Labels) -> LabelSet:
     return LabelSet(
         data, layer.metadata.get("names", {}), layer.metadata.get("classes", {})
     )
-
-
-def point_features(objects: Sequence[int], labels: Sequence[str]) -> pd.DataFrame:
-    """Return the features of points: whose they are, ``positive`` or ``negative``."""
-    import pandas as pd
-
-    columns = {"object": np.array(objects, int), "label": np.array(labels, object)}
-    return pd.DataFrame(columns)
-
-
-def box_features(objects: Sequence[int]) -> pd.DataFrame:
-    """Return the features of boxes: whose they are."""
-    import pandas as pd
-
-    return pd.DataFrame({"object": np.array(objects, int)})
-
-
-def point_prompts(layer: Points) -> list[Prompt]:
-    """Return one prompt a point, in the order in which they were made.
-
-    The layer's features ``object`` and ``label`` (``"positive"`` or ``"negative"``)
-    tell whose they are.
-    """
-    prompts = []
-    objects = layer.features["object"].to_numpy()
-    labels = layer.features["label"].to_numpy()
-    for position, object_id, label in zip(layer.data, objects, labels, strict=True):
-        index, row, col = _three(position, fill=0.0)
-        prompts.append(
-            Prompt(
-                int(object_id), round(index), ((row, col),), (int(label == "positive"),)
-            )
-        )
-    return prompts
-
-
-def box_prompts(layer: Shapes) -> list[Prompt]:
-    """Return one prompt a rectangle; other shapes are taken by their bounding box."""
-    prompts = []
-    objects = layer.features["object"].to_numpy()
-    for vertices, object_id in zip(layer.data, objects, strict=True):
-        corners = np.array([_three(v, fill=0.0) for v in vertices])
-        index = round(float(corners[:, 0].mean()))
-        (row0, col0), (row1, col1) = corners[:, 1:].min(0), corners[:, 1:].max(0)
-        if row0 < row1 and col0 < col1:
-            box = (float(row0), float(col0), float(row1), float(col1))
-            prompts.append(Prompt(int(object_id), index, box=box))
-    return prompts
-
-
-def point_position(
-    prompt: Prompt, point: tuple[float, float], ndim: int
-) -> list[float]:
-    """Return where a point of a prompt lies in a layer of `ndim` axes."""
-    return [float(prompt.slice), *point][-ndim:]
-
-
-def box_vertices(prompt: Prompt, ndim: int) -> np.ndarray:
-    """Return the corners of a prompt's box ``(4, ndim)`` in a layer of `ndim` axes."""
-    if prompt.box is None:
-        raise PromptError(f"expected a prompt with a box, found {prompt}")
-    row0, col0, row1, col1 = prompt.box
-    corners = [(row0, col0), (row0, col1), (row1, col1), (row1, col0)]
-    return np.array([point_position(prompt, corner, ndim) for corner in corners])
 
 
 def foreign_points(layer: Points, image: Image) -> np.ndarray:

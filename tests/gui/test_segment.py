@@ -123,13 +123,13 @@ def test_box_objects_and_loaded_prompts(qtbot, viewer, widget, target, tmp_path)
     assert annotation.current == 2
     assert widget.objects.table.rowCount() == 2
     press(viewer, Qt.Key.Key_R)
-    assert annotation.boxes.mode == "add_rectangle"
+    assert annotation.drawn.boxes.mode == "add_rectangle"
     rows, cols = np.argwhere(mask).min(0), np.argwhere(mask).max(0)
     corners = [
         (index, rows[0], rows[1]), (index, rows[0], cols[1]),
         (index, cols[0], cols[1]), (index, cols[0], rows[1]),
     ]  # fmt: skip
-    annotation.boxes.add_rectangles(np.array(corners, float))
+    annotation.drawn.boxes.add_rectangles(np.array(corners, float))
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
     assert (annotation.labels.data[index] == 2).any()
     widget.save_prompts(tmp_path / "p.json")

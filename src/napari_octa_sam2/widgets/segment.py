@@ -140,15 +140,15 @@ class SegmentWidget(QScrollArea):
     def box_tool(self) -> None:
         """Make drags on the canvas box prompts."""
         if annotation := self._annotate():
-            self.viewer.layers.selection.active = annotation.boxes
-            annotation.boxes.mode = "add_rectangle"
+            self.viewer.layers.selection.active = annotation.drawn.boxes
+            annotation.drawn.boxes.mode = "add_rectangle"
 
     def toggle_polarity(self) -> None:
         """Switch between positive and negative clicks."""
         if annotation := self._annotate():
-            annotation.set_polarity(not annotation.positive)
-            self.prompts.show_polarity(annotation.positive)
-            word = "positive" if annotation.positive else "negative"
+            annotation.drawn.set_polarity(not annotation.drawn.positive)
+            self.prompts.show_polarity(annotation.drawn.positive)
+            word = "positive" if annotation.drawn.positive else "negative"
             self._say(f"The next clicks are {word}.")
 
     def new_object(self) -> None:
@@ -419,7 +419,7 @@ class SegmentWidget(QScrollArea):
         if annotation.image not in layers:
             self._close_annotation(annotation)
             return
-        for layer in (annotation.labels, annotation.boxes, annotation.points):
+        for layer in annotation.layers:
             if layer not in layers:
                 layers.append(layer)
                 self._warn(
