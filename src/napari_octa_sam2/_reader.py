@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from napari_octa_sam2.layers import LayerData, volume_layers
+from napari_octa_sam2.layers import LayerData, labels_layer, volume_layers
 from napari_octa_sam2.volume.readers import find_reader
 
 Paths = str | list[str]
@@ -22,7 +22,7 @@ def read_layers(path: Paths) -> list[LayerData]:
     """Read one or several inputs, each to its layers."""
     from napari.utils.notifications import show_warning
 
-    from napari_octa_sam2.volume.readers import read_volume
+    from napari_octa_sam2.volume.readers import read_labels, read_volume
 
     layers: list[LayerData] = []
     for one in [path] if isinstance(path, str) else path:
@@ -31,5 +31,8 @@ def read_layers(path: Paths) -> list[LayerData]:
             found = volume.provenance.get(checked)
             if isinstance(found, dict) and found.get("warning"):
                 show_warning(f"{volume.name}: {found['warning']}")
-        layers += volume_layers(volume)
+        if volume.provenance.get("kind") == "labels":
+            layers.append(labels_layer(*read_labels(one), volume.name))
+        else:
+            layers += volume_layers(volume)
     return layers

@@ -77,14 +77,22 @@ def volume_layers(volume: OctaVolume) -> list[LayerData]:
         name = f"{volume.name} {key}"
         layers.append((channel, {**common, "name": name, "visible": False}, "image"))
     for key, labels in volume.labels.items():
-        arguments = {
-            **common,
-            "name": f"{volume.name} {key}",
-            "visible": False,
-            "metadata": {"names": dict(labels.names), "classes": dict(labels.classes)},
-        }
-        layers.append((labels.data, arguments, "labels"))
+        data, arguments, kind = labels_layer(
+            labels, volume.geometry, f"{volume.name} {key}"
+        )
+        layers.append((data, {**arguments, "visible": False}, kind))
     return layers
+
+
+def labels_layer(labels: LabelSet, geometry: ScanGeometry, name: str) -> LayerData:
+    """Return the layer of labels, with names and classes in its metadata."""
+    arguments = {
+        **geometry_arguments(geometry),
+        "name": name,
+        "colormap": object_colormap(),
+        "metadata": {"names": dict(labels.names), "classes": dict(labels.classes)},
+    }
+    return labels.data, arguments, "labels"
 
 
 def image_slices(layer: Image) -> np.ndarray:

@@ -211,7 +211,7 @@ class PromptLayers:
 
     def _choose_polarity(self, layer: Points, event: Any) -> None:
         """Make a click with Ctrl or Alt the opposite of the chosen polarity."""
-        other = any(str(m) in ("Control", "Alt") for m in event.modifiers)
+        other = any(m.name in ("Control", "Alt") for m in event.modifiers)
         self._click_is_positive = self.positive != other
 
     def _data_changed(self, event: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
@@ -53,7 +54,7 @@ def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
     annotation = widget.annotation
     assert annotation.points.data.round().tolist() == [[index, row, col]]
     labels = annotation.labels
-    assert labels.data[index, row, col] == 1
+    assert (labels.data[index, row - 5 : row + 6, col - 5 : col + 6] == 1).any()
     assert not labels.data[index + 1 :].any()
     assert labels.data.dtype == np.uint8
     np.testing.assert_array_equal(labels.scale, image.scale)
@@ -103,13 +104,9 @@ def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
     widget.save_labels(tmp_path / "labels.ome.zarr")
     widget.save_prompts(tmp_path / "prompts.json")
     assert PromptSet.read(tmp_path / "prompts.json") == annotation.prompts()
-    (opened,) = [
-        layer
-        for layer in viewer.open(
-            tmp_path / "labels.ome.zarr", plugin="napari-octa-sam2"
-        )
-        if type(layer).__name__ == "Labels"
-    ]
+    (opened,) = viewer.open(tmp_path / "labels.ome.zarr", plugin="napari-octa-sam2")
+    assert isinstance(opened, Labels)
+    assert opened.metadata["names"] == {1: "object 1"}
     np.testing.assert_array_equal(opened.data, labels.data)
     np.testing.assert_allclose(opened.scale, image.scale)
     np.testing.assert_array_equal(image.data, before)

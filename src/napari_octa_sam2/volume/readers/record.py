@@ -94,7 +94,13 @@ def volume_from(
     record: Mapping[str, Any],
     **provenance: Any,
 ) -> OctaVolume:
-    """Return the volume of an array and the note that came with it."""
+    """Return the volume of an array and the note that came with it.
+
+    The provenance's ``"kind"`` tells labels of this package (``"labels"``), whose
+    values are ids and not intensities, from images.
+    """
+    if "kind" in record:
+        provenance["kind"] = record["kind"]
     names = record.get("slice_names", ())
     first = record.get("first_slice", 0)
     if not isinstance(names, list | tuple) or len(names) not in (0, len(array)):
