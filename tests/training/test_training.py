@@ -150,8 +150,7 @@ def test_fit_learns_and_an_interrupted_fit_goes_on(tmp_path):
     assert not network.training
     fresh = build_network("octa-nano.yaml", input_size=64)
     rest = list(fit(fresh, Bars(), CLIP, config, tmp_path))
-    # the step whose report was taken last may be repeated
-    assert rest[0].step in (11, 12)
+    assert rest[0].step == 12
     assert rest[-1].step == 29
     dense = [r.dense_loss for r in [*first, *rest]]
     assert np.mean(dense[-5:]) < 0.6 * np.mean(dense[:5])

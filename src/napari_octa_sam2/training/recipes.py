@@ -52,7 +52,7 @@ OCTA_NANO = (
     Phase(
         "3-full-field",
         ClipConfig(frames=3, size=512, objects=4, crop=(0.8, 1.0), min_area=120),
-        FitConfig(steps=360, clips=1, learning_rate=2e-4, warmup=30, seed=2),
+        FitConfig(steps=420, clips=1, learning_rate=2e-4, warmup=30, seed=2),
     ),
 )
 RECIPES = {"octa-nano": OCTA_NANO}
