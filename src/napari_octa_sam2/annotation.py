@@ -74,11 +74,11 @@ class Annotation:
             np.zeros(image.data.shape, np.uint8),
             name=f"{image.name} segmentation",
             colormap=object_colormap(),
-            metadata={"names": {}, "classes": {}},
             **grid_arguments(image),
         )
         self.drawn = PromptLayers(viewer, image, self._edited)
         self._on_edit = on_edit
+        self._write_names()
         self._synced: dict[tuple[int, int], list[Prompt]] = {}
         self._history: list[PromptSet] = [self.prompts()]
 

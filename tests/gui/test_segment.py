@@ -107,6 +107,7 @@ def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
     (opened,) = viewer.open(tmp_path / "labels.ome.zarr", plugin="napari-octa-sam2")
     assert isinstance(opened, Labels)
     assert opened.metadata["names"] == {1: "object 1"}
+    assert labels.metadata["record"]["model"]["name"] == "octa-nano"
     np.testing.assert_array_equal(opened.data, labels.data)
     np.testing.assert_allclose(opened.scale, image.scale)
     np.testing.assert_array_equal(image.data, before)

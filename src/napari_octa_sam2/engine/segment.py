@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from napari_octa_sam2 import __version__
 from napari_octa_sam2.engine.plan import slice_range
+from napari_octa_sam2.engine.record import run_record
 from napari_octa_sam2.engine.results import SliceResult, label_dtype
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel, load_model
@@ -154,7 +153,12 @@ def segment(
         ),
         geometry=volume.geometry,
         confidence=tuple(Confidence(*key, found[key]) for key in sorted(found)),
-        record=_record(volume, prompts, session) | settings,
+        record={
+            **run_record(session),
+            "volume": volume.describe(),
+            "prompts": prompts.to_json(),
+            **settings,
+        },
     )
 
 
@@ -176,26 +180,3 @@ def _work(
         if progress is not None:
             progress(done, total)
         yield result
-
-
-def _record(volume: OctaVolume, prompts: PromptSet, session: Session) -> dict[str, Any]:
-    import torch
-
-    model, compute = session.model, session.compute
-    return {
-        "model": {
-            "name": model.name,
-            "sha256": model.sha256,
-            "input_size": model.input_size,
-        },
-        "device": str(compute.device),
-        "precision": compute.precision,
-        "versions": {
-            "napari-octa-sam2": __version__,
-            "torch": torch.__version__,
-            "sam2": version("sam2"),
-            "numpy": np.__version__,
-        },
-        "volume": volume.describe(),
-        "prompts": prompts.to_json(),
-    }

@@ -56,11 +56,11 @@ class Propagate:
 Request = Open | Preview | Forget | Propagate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Opened:
-    """The session is ready; `text` names model and device."""
+    """The session is ready; the record names model, device and versions."""
 
-    text: str
+    record: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +194,7 @@ class EngineRunner:
             yield from self._propagate(request)
 
     def _open(self, request: Open) -> Iterator[Response]:
+        from napari_octa_sam2.engine.record import run_record
         from napari_octa_sam2.engine.session import Session
         from napari_octa_sam2.model.loading import load_model
 
@@ -212,7 +213,7 @@ class EngineRunner:
         self._session = Session(
             request.data, model, device=request.device, notify=self._messages.append
         )
-        yield Opened(f"{model.name} on {self._session.compute.device.type}")
+        yield Opened(run_record(self._session))
 
     def _propagate(self, request: Propagate) -> Iterator[Response]:
         self._cancel.clear()

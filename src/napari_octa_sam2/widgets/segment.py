@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QTimer
@@ -199,8 +199,9 @@ class SegmentWidget(QScrollArea):
 
     def cancel(self) -> None:
         """Stop the propagation or download after what is being computed now."""
-        self.runner.cancel()
-        self._say("Stopping after this slice …")
+        if self.runner.busy:
+            self.runner.cancel()
+            self._say("Stopping after this slice …")
 
     def load_prompts(self, path: str | Path) -> None:
         """Replace the prompts by those of a file."""
@@ -231,21 +232,19 @@ class SegmentWidget(QScrollArea):
             self._warn("There are no labels to save yet.")
             return
         annotation = self.annotation
-        names = {o.id: o.name for o in annotation.objects.values()}
-        classes = {o.id: o.cls for o in annotation.objects.values()}
-        record = {
-            "prompts": annotation.prompts().to_json(),
-            "model": self.source.model,
-        }
+        known = annotation.labels.metadata
         labels = annotation.labels.data.reshape(annotation.data.shape)
         try:
             write_labels(
                 path,
                 labels,
                 annotation.geometry,
-                names=names,
-                classes=classes,
-                metadata=record,
+                names=known["names"],
+                classes=known["classes"],
+                metadata={
+                    **known.get("record", {}),
+                    "prompts": annotation.prompts().to_json(),
+                },
             )
         except OctaError as error:
             self._warn(str(error))
@@ -328,7 +327,7 @@ class SegmentWidget(QScrollArea):
         elif isinstance(response, Opened):
             self._download_timer.stop()
             self._propagation_ended()
-            self._say(f"Ready: {response.text}.")
+            self._opened_with(response.record)
         elif isinstance(response, Ended):
             self._propagation_ended()
             if response.steps == 0:
@@ -342,6 +341,11 @@ class SegmentWidget(QScrollArea):
                 self._say(f"Propagated {response.steps} slices.")
         else:
             self._show_message(response)
+
+    def _opened_with(self, record: dict[str, Any]) -> None:
+        if self.annotation is not None:
+            self.annotation.labels.metadata["record"] = record
+        self._say(f"Ready: {record['model']['name']} on {record['device']}.")
 
     def _show_result(self, done: Done) -> None:
         annotation = self.annotation
