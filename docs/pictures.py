@@ -73,7 +73,36 @@ def overview() -> None:
         small.quantize(256).save(IMAGES / "overview.png", optimize=True)
 
 
+def training_curves() -> None:
+    """Draw how the bundled model was trained, from the logs that ship with it."""
+    import json
+
+    import matplotlib.pyplot as plt
+
+    from napari_octa_sam2.model.loading import resource
+
+    curves = json.loads(resource("weights/octa-nano.json").read_text())["curves"]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    for phase, curve in curves.items():
+        hours = np.array(curve["hours"])
+        loss, prompted, tracked = (
+            np.array(curve[key], float)
+            for key in ("loss", "prompted_dice", "tracked_dice")
+        )
+        axes[0].plot(hours, loss, label=phase)
+        (line,) = axes[1].plot(hours, prompted)
+        axes[1].plot(hours, tracked, "--", color=line.get_color())
+    axes[0].set(xlabel="hours of training", ylabel="loss", ylim=(0, None))
+    axes[1].set(xlabel="hours of training", ylabel="Dice", ylim=(0, 1))
+    axes[1].set_title("prompted (line), followed (dashes)", fontsize="medium")
+    axes[0].legend(frameon=False, fontsize="small")
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.savefig(IMAGES / "octa-nano-training.png", dpi=130)
+
+
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
+    training_curves()
     overview()
     segment_dock()

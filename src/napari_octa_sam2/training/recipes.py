@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from napari_octa_sam2 import __version__
@@ -55,6 +56,7 @@ OCTA_NANO = (
         FitConfig(steps=420, clips=1, learning_rate=2e-4, warmup=30, seed=2),
     ),
 )
+CURVE_POINTS = 30
 RECIPES = {"octa-nano": OCTA_NANO}
 
 
@@ -157,6 +159,7 @@ def export(
         "data": ["phantom"] + (["ROSSA (MIT licence)"] if with_rossa else []),
         "phases": [asdict(phase) for phase in phases],
         "seconds": round(sum(_seconds(folder / p.name / "log.csv") for p in phases)),
+        "curves": _curves(folder, phases),
         "machine": {
             "processor": platform.machine(),
             "threads": torch.get_num_threads(),
@@ -175,5 +178,32 @@ def _scaled(phase: Phase, factor: float) -> Phase:
 
 
 def _seconds(log: Path) -> float:
-    lines = log.read_text("utf-8").splitlines()[1:]
-    return sum(float(line.rsplit(",", 1)[1]) for line in lines)
+    return float(sum(_columns(log)["seconds"]))
+
+
+def _curves(folder: Path, phases: list[Phase]) -> dict[str, dict[str, Any]]:
+    """Return each phase's log, averaged over stretches, against hours of training."""
+    curves: dict[str, dict[str, Any]] = {}
+    before = 0.0
+    for phase in phases:
+        columns = _columns(folder / phase.name / "log.csv")
+        hours = (before + np.cumsum(columns["seconds"])) / 3600
+        before += float(sum(columns["seconds"]))
+        parts = np.array_split(np.arange(len(hours)), min(CURVE_POINTS, len(hours)))
+        curves[phase.name] = {
+            "hours": [round(float(hours[i[-1]]), 4) for i in parts]
+        } | {
+            key: [_mean(columns[key][i]) for i in parts]
+            for key in ("loss", "prompted_dice", "tracked_dice")
+        }
+    return curves
+
+
+def _mean(values: np.ndarray) -> float | None:
+    known = values[np.isfinite(values)]
+    return round(float(known.mean()), 4) if known.size else None
+
+
+def _columns(log: Path) -> dict[str, np.ndarray]:
+    names, *rows = (line.split(",") for line in log.read_text("utf-8").splitlines())
+    return dict(zip(names, np.array(rows, float).T, strict=True))
