@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_octa_sam2.demo import choose_objects, first_prompts, only, run_demo
+from napari_octa_sam2.demo import annotate, run_demo, vessels_and_faz
 from napari_octa_sam2.layers import volume_layers
 from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
 
@@ -31,11 +31,10 @@ def wait(until: Callable[[], bool]) -> None:
 
 
 def segment_dock() -> None:
-    """Click on three objects of a phantom, propagate them, take a screenshot."""
+    """Annotate a phantom as the demo does, propagate, take a screenshot."""
     phantom = make_phantom(PhantomConfig(seed=3))
-    everything = phantom.volume.labels["objects"]
-    ids = choose_objects(everything)
-    prompts = first_prompts(only(everything, ids), ids)
+    truth = vessels_and_faz(phantom.volume.labels["objects"])
+    prompts = annotate(truth)
     viewer = napari.Viewer()
     viewer.window.resize(1280, 960)
     ((data, arguments, _), *_) = volume_layers(phantom.volume)
@@ -50,7 +49,7 @@ def segment_dock() -> None:
     widget.propagation.slices = range(max(0, low), min(len(data), high + 1))
     widget.propagate()
     wait(lambda: "Propagated" in widget.status.text())
-    vessels = np.isin(everything.data, ids[:2]).sum((1, 2))
+    vessels = (truth.data == 1).sum((1, 2))
     viewer.dims.set_current_step(0, int(vessels.argmax()))
     viewer.reset_view()
     viewer.layers.selection.active = image
@@ -67,10 +66,10 @@ def overview() -> None:
         done = run_demo(folder)
         with Image.open(done.files["overview"]) as picture:
             small = picture.convert("RGB").resize(
-                (round(picture.width * 0.7), round(picture.height * 0.7)),
+                (round(picture.width * 0.6), round(picture.height * 0.6)),
                 Image.Resampling.LANCZOS,
             )
-        small.quantize(256).save(IMAGES / "overview.png", optimize=True)
+        small.save(IMAGES / "overview.png", optimize=True)
 
 
 def training_curves() -> None:

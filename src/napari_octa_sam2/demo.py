@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
 from napari_octa_sam2.volume.writers import write_image
 
 PHANTOM = PhantomConfig(seed=3)
-CLICKS = 3  # on a vessel; the FAZ gets one
+CLICKS = 5  # on the vessels of a slice; the FAZ gets one
 MARGIN = 4  # slices followed beyond the objects, to see that masks end
 
 
@@ -66,10 +66,8 @@ def run_demo(
     began = time.perf_counter()
     files = _files(Path(folder))
     volume = make_phantom(phantom).volume
-    everything = volume.labels["objects"]
-    ids = choose_objects(everything)
-    truth = only(everything, ids)
-    prompts = first_prompts(truth, ids)
+    truth = vessels_and_faz(volume.labels["objects"])
+    prompts = annotate(truth)
     write_image(files["volume"], volume)
     prompts.write(files["prompts"])
     span = _span(truth, MARGIN)
@@ -88,36 +86,37 @@ def run_demo(
     return Demo(done, evaluation, files, time.perf_counter() - began)
 
 
-def choose_objects(labels: LabelSet) -> list[int]:
-    """Return the ids of the largest artery, the largest vein and the FAZ."""
-    sizes = np.bincount(labels.data.ravel())
-    chosen = []
-    for cls in ("artery", "vein", "FAZ"):
-        ids = [i for i, c in labels.classes.items() if c == cls and i < len(sizes)]
-        chosen += sorted(ids, key=lambda i: -sizes[i])[:1]
-    return chosen
-
-
-def only(labels: LabelSet, ids: Iterable[int]) -> LabelSet:
-    """Return the labels with no other objects than `ids`."""
-    kept = list(ids)
+def vessels_and_faz(labels: LabelSet) -> LabelSet:
+    """Return the labels with all vessels as one object (1) and the FAZ as one (2)."""
+    faz = [i for i, cls in labels.classes.items() if cls == "FAZ"]
+    data = np.where(np.isin(labels.data, faz), 2, labels.data > 0)
     return LabelSet(
-        np.where(np.isin(labels.data, kept), labels.data, 0),
-        {i: labels.names[i] for i in kept},
-        {i: labels.classes[i] for i in kept},
+        data.astype(np.uint8),
+        {1: "large vessels", 2: "FAZ"},
+        {1: "RV", 2: "FAZ"},
     )
 
 
-def first_prompts(labels: LabelSet, ids: Iterable[int]) -> PromptSet:
-    """Return simulated clicks: each object on the slice where it is largest."""
+def annotate(labels: LabelSet) -> PromptSet:
+    """Return what an annotator who knows the truth would give.
+
+    Each object is clicked on the slice where it is largest, and on the first and last
+    one where it has at least a quarter of that area; the slices just before and after
+    it are marked as without it.
+    """
     objects, prompts = [], []
-    for label in ids:
-        cls = labels.classes[label]
-        masks = labels.data == label
-        index = int(masks.sum((1, 2)).argmax())
-        points = interior_points(masks[index], 1 if cls == "FAZ" else CLICKS)
+    for label, cls in labels.classes.items():
         objects.append(PromptObject(label, labels.names[label], cls))
-        prompts.append(Prompt(label, index, points, (1,) * len(points)))
+        masks = labels.data == label
+        areas = masks.sum((1, 2))
+        clear = np.flatnonzero(areas >= areas.max() / 4)
+        for index in sorted({int(clear[0]), int(areas.argmax()), int(clear[-1])}):
+            points = interior_points(masks[index], 1 if cls == "FAZ" else CLICKS)
+            prompts.append(Prompt(label, index, points, (1,) * len(points)))
+        there = np.flatnonzero(areas)
+        for index in (int(there[0]) - 1, int(there[-1]) + 1):
+            if 0 <= index < len(masks):
+                prompts.append(Prompt(label, index, absent=True))
     return PromptSet(tuple(objects), tuple(prompts))
 
 

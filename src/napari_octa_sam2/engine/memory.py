@@ -54,6 +54,7 @@ class SliceOutput:
             else memory.to(self.logits.dtype),
             "maskmem_pos_enc": self.memory_position,
             "obj_ptr": self.pointer,
+            "pred_masks": self.logits,
         }
 
     def move(self, device: torch.device) -> None:

@@ -1,11 +1,17 @@
-"""SAM 2 whose clicks and boxes are also painted onto the image embedding.
+"""SAM 2 with two short cuts for a network that is trained from scratch in an hour.
 
-A network trained from scratch in an hour learns where a click is from a picture of
-it, long before it learns that from the Fourier code that SAM 2 gives its decoder.
-The painted part starts at zero, so that the network starts as plain SAM 2.
+Clicks and boxes are also painted onto the image embedding: from a picture of a click
+its place is learned long before it is from the Fourier code that SAM 2 gives its
+decoder. The painted part starts at zero, so that the network starts as plain SAM 2.
+
+A slice without prompts is given the mask of the slice before it as a mask prompt,
+beside SAM 2's memory: neighbouring depth slices look alike, and the mask says which
+of several like vessels is meant.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
@@ -13,6 +19,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3
+LOGIT_LIMIT = 32.0  # as SAM 2 limits the logits that it is given back
 
 
 def paint(points: Tensor, labels: Tensor, input_size: int, grid: int) -> Tensor:
@@ -91,7 +98,7 @@ class PaintedPromptEncoder(PromptEncoder):  # type: ignore[misc]
 
 
 class PaintedSAM2(SAM2Base):  # type: ignore[misc]
-    """``SAM2Base`` with a `PaintedPromptEncoder`."""
+    """``SAM2Base`` with a `PaintedPromptEncoder`, prompted by the slice before."""
 
     def _build_sam_heads(self) -> None:
         super()._build_sam_heads()
@@ -102,3 +109,66 @@ class PaintedSAM2(SAM2Base):  # type: ignore[misc]
             input_image_size=(self.image_size, self.image_size),
             mask_in_chans=16,
         )
+
+    def _track_step(
+        self,
+        frame_idx: int,
+        is_init_cond_frame: bool,
+        current_vision_feats: list[Tensor],
+        current_vision_pos_embeds: list[Tensor],
+        feat_sizes: list[tuple[int, int]],
+        point_inputs: dict[str, Tensor] | None,
+        mask_inputs: Tensor | None,
+        output_dict: dict[str, dict[int, Any]],
+        num_frames: int,
+        track_in_reverse: bool,
+        prev_sam_mask_logits: Tensor | None,
+    ) -> Any:
+        before = frame_idx + 1 if track_in_reverse else frame_idx - 1
+        neighbour = _output_of(output_dict, before)
+        prompted = point_inputs is not None or mask_inputs is not None
+        if prompted or is_init_cond_frame or neighbour is None:
+            return super()._track_step(
+                frame_idx,
+                is_init_cond_frame,
+                current_vision_feats,
+                current_vision_pos_embeds,
+                feat_sizes,
+                point_inputs,
+                mask_inputs,
+                output_dict,
+                num_frames,
+                track_in_reverse,
+                prev_sam_mask_logits,
+            )
+        features = self._prepare_memory_conditioned_features(
+            frame_idx=frame_idx,
+            is_init_cond_frame=False,
+            current_vision_feats=current_vision_feats[-1:],
+            current_vision_pos_embeds=current_vision_pos_embeds[-1:],
+            feat_sizes=feat_sizes[-1:],
+            output_dict=output_dict,
+            num_frames=num_frames,
+            track_in_reverse=track_in_reverse,
+        )
+        fine = [
+            tokens.permute(1, 2, 0).view(tokens.size(1), tokens.size(2), *size)
+            for tokens, size in zip(
+                current_vision_feats[:-1], feat_sizes[:-1], strict=True
+            )
+        ]
+        outputs = self._forward_sam_heads(
+            backbone_features=features,
+            mask_inputs=neighbour["pred_masks"].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
+            high_res_features=fine,
+            multimask_output=False,
+        )
+        return {"point_inputs": None, "mask_inputs": None}, outputs, fine, features
+
+
+def _output_of(output_dict: dict[str, dict[int, Any]], index: int) -> Any:
+    """Return what was found on a slice, or None."""
+    for held in ("cond_frame_outputs", "non_cond_frame_outputs"):
+        if index in output_dict[held]:
+            return output_dict[held][index]
+    return None

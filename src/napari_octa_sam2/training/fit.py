@@ -35,6 +35,8 @@ class FitConfig:
         are clipped to `clip_norm`.
     seed : int
         Seed of the data and of the simulated annotator.
+    frozen : tuple of str
+        Parts of the network that stay as they are, such as ``"image_encoder"``.
     workers : int
         Processes that prepare clips; 0 prepares them in this one.
     save_every : float
@@ -48,6 +50,7 @@ class FitConfig:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     seed: int = 0
+    frozen: tuple[str, ...] = ()
     workers: int = 1
     save_every: float = 120.0
 
@@ -132,10 +135,14 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"clip": asdict(clip), "fit": asdict(config)}
     _check_same_settings(folder, settings)
+    for name in config.frozen:
+        network.get_submodule(name).requires_grad_(False)
     dense_head = dense_head_for(network)
     trained = torch.nn.ModuleList([network, dense_head])
     optimiser = torch.optim.AdamW(
-        trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        [p for p in trained.parameters() if p.requires_grad],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
     )
     start = _resume(folder, trained, optimiser)
     generator = torch.Generator().manual_seed(config.seed + start)

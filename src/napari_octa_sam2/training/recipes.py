@@ -49,11 +49,24 @@ OCTA_NANO = (
         ClipConfig(frames=4, size=256, objects=3),
         FitConfig(steps=350, clips=3, learning_rate=3e-4, warmup=30, seed=1),
     ),
-    # Last the resolution and the field of view of real use.
+    # Then the resolution and the field of view of real use.
     Phase(
         "3-full-field",
         ClipConfig(frames=3, size=512, objects=4, crop=(0.8, 1.0), min_area=120),
         FitConfig(steps=420, clips=1, learning_rate=2e-4, warmup=30, seed=2),
+    ),
+    # The encoder knows vessels by now; following one of them is learned without it.
+    Phase(
+        "4-memory",
+        ClipConfig(frames=5, size=256, objects=5, max_stride=1),
+        FitConfig(
+            steps=280,
+            clips=3,
+            learning_rate=4e-4,
+            warmup=20,
+            seed=3,
+            frozen=("image_encoder",),
+        ),
     ),
 )
 CURVE_POINTS = 30

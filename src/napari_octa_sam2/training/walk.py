@@ -137,6 +137,7 @@ def walk(
             features[0], features[2], points, True, outputs[4], outputs[6], out
         )
         out["obj_ptr"] = outputs[5]
+        out["pred_masks"] = outputs[3].detach()
         key = "cond_frame_outputs" if t == 0 else "non_cond_frame_outputs"
         memory[key][t] = out
     return Walked(
