@@ -9,7 +9,7 @@ import re
 import shutil
 import socket
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -331,7 +331,9 @@ def test_the_cache_folder_can_be_chosen(site, tmp_path, monkeypatch):
 
 def test_the_bundled_model_comes_from_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_octa_sam2.model.download.BUNDLED_FOLDER", tmp_path)
-    nano = get_entry("octa-nano")
+    nano = replace(
+        get_entry("octa-nano"), sha256=hashlib.sha256(b"weights").hexdigest()
+    )
     assert not is_available(nano)
     with pytest.raises(ModelError, match="reinstall"):
         fetch(nano)
@@ -340,6 +342,9 @@ def test_the_bundled_model_comes_from_the_package(tmp_path, monkeypatch):
     assert (
         fetch(nano, folder=tmp_path / "elsewhere") == tmp_path / "octa-nano.safetensors"
     )
+    (tmp_path / "octa-nano.safetensors").write_bytes(b"changed")
+    with pytest.raises(ModelError, match="is damaged"):
+        fetch(nano)
 
 
 def test_the_registry_is_complete():
