@@ -11,7 +11,7 @@ from napari_octa_sam2.volume import AXES, LabelSet, OctaVolume, ScanGeometry
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Layer, Points
+    from napari.layers import Image, Layer, Points
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -129,14 +129,6 @@ def image_slices(layer: Image) -> np.ndarray:
 def as_slices(data: np.ndarray) -> np.ndarray:
     """Return a view ``(depth, slow, fast)`` of a two- or three-dimensional array."""
     return data[None] if data.ndim == 2 else data
-
-
-def label_set(layer: Labels) -> LabelSet:
-    """Return the labels of a layer with the names and classes that it carries."""
-    data = as_slices(np.asarray(layer.data))
-    return LabelSet(
-        data, layer.metadata.get("names", {}), layer.metadata.get("classes", {})
-    )
 
 
 def foreign_points(layer: Points, image: Image) -> np.ndarray:

@@ -11,7 +11,7 @@ from napari_octa_sam2 import read_labels, segment
 from napari_octa_sam2.engine.segment import Segmentation
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.errors import ModelError, PromptError
-from napari_octa_sam2.model.loading import LoadedModel, build_network
+from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import OctaVolume
@@ -19,14 +19,9 @@ from napari_octa_sam2.volume.octa_volume import OctaVolume
 SHAPE = (5, 40, 48)
 
 
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    torch.manual_seed(0)
-    network = build_network("octa-nano.yaml", input_size=128)
-    with torch.no_grad():
-        # random weights would call every object absent
-        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(4.0)
-    return LoadedModel(network, "random", "")
+@pytest.fixture(scope="session")
+def model(tiny_model: LoadedModel) -> LoadedModel:
+    return tiny_model
 
 
 @pytest.fixture
