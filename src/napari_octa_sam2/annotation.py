@@ -168,11 +168,16 @@ class Annotation:
         self._synced = {}
 
     def undo(self) -> bool:
-        """Take the last change of prompts back; return whether there was one."""
+        """Take the last change of prompts back; return whether there was one.
+
+        Objects made or named since then stay, and removed ones come back.
+        """
         if len(self._history) < 2:
             return False
         self._history.pop()
-        self.show(self._history[-1])
+        before = self._history[-1]
+        objects = {o.id: o for o in before.objects} | self.objects
+        self.show(PromptSet(tuple(objects.values()), before.prompts))
         return True
 
     def show(self, prompts: PromptSet) -> None:

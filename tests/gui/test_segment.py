@@ -259,3 +259,49 @@ def test_a_model_that_cannot_be_loaded_keeps_the_prompts(
     widget.source.model = "octa-nano"
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
     np.testing.assert_array_equal(widget.annotation.labels.data, labels)
+
+
+def test_every_button_does_what_it_says(
+    qtbot, viewer, widget, target, tmp_path, monkeypatch
+):
+    from qtpy.QtWidgets import QFileDialog, QPushButton
+
+    buttons = {b.text().split(" [")[0]: b for b in widget.findChildren(QPushButton)}
+
+    def push(name):
+        qtbot.mouseClick(buttons[name], Qt.MouseButton.LeftButton)
+
+    index, row, col, _ = target
+    push("Click")
+    annotation = widget.annotation
+    assert annotation.points.mode == "add"
+    push("Positive")
+    assert "Negative" in buttons["Positive"].text()
+    push("Positive")
+    annotation.points.add([index, row, col])
+    push("New")
+    assert sorted(annotation.objects) == [1, 2]
+    annotation.points.add([index, 5, 5])
+    push("Undo")
+    assert len(annotation.points.data) == 1
+    push("Box")
+    assert annotation.drawn.boxes.mode == "add_rectangle"
+    push("Remove")
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+
+    chosen = iter([tmp_path / "p.json", tmp_path / "l.nii.gz", tmp_path / "p.json"])
+    for ask in ("getSaveFileName", "getOpenFileName"):
+        monkeypatch.setattr(QFileDialog, ask, lambda *_: (str(next(chosen)), ""))
+    saved = annotation.prompts()
+    push("Save prompts …")
+    push("Save labels …")
+    assert (tmp_path / "l.nii.gz").exists()
+    annotation.points.add([index, 9, 9])
+    push("Load prompts …")
+    assert annotation.prompts() == saved
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    push("Propagate")
+    qtbot.waitUntil(lambda: buttons["Cancel"].isEnabled(), timeout=MODEL_MS)
+    push("Cancel")
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+    assert "Stopped after" in widget.status.text()

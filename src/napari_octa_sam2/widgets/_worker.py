@@ -102,7 +102,7 @@ class EngineRunner:
 
     def __init__(self, respond: Callable[[Response], None]) -> None:
         self._respond = respond
-        self._inbox: deque[Request] = deque()
+        self._inbox: deque[tuple[Request, threading.Event]] = deque()
         self._messages: deque[str] = deque()
         self._cancel = threading.Event()
         self._worker: Any = None
@@ -121,7 +121,10 @@ class EngineRunner:
             self._generation += 1
             self._inbox.clear()
             self._cancel.set()
-        self._inbox.append(request)
+        if self._cancel.is_set():
+            # A cancel is for what was asked before it, begun or not.
+            self._cancel = threading.Event()
+        self._inbox.append((request, self._cancel))
         self._ensure_worker()
 
     def cancel(self) -> None:
@@ -157,19 +160,19 @@ class EngineRunner:
     def _work(self) -> Iterator[tuple[int, Response]]:
         while self._inbox:
             try:
-                request = self._inbox.popleft()
+                request, cancel = self._inbox.popleft()
             except IndexError:
                 return
             generation = self._generation
-            for response in self._guarded(request):
+            for response in self._guarded(request, cancel):
                 while self._messages:
                     yield generation, Message(self._messages.popleft())
                 yield generation, response
 
-    def _guarded(self, request: Request) -> Iterator[Response]:
+    def _guarded(self, request: Request, cancel: threading.Event) -> Iterator[Response]:
         name = type(request).__name__
         try:
-            yield from self._handle(request)
+            yield from self._handle(request, cancel)
         except OctaError as error:
             yield Message(str(error), failed=name)
         except Exception as error:
@@ -177,9 +180,9 @@ class EngineRunner:
             reason = f"{type(error).__name__}: {error}"
             yield Message(f"{name.lower()} failed unexpectedly: {reason}", failed=name)
 
-    def _handle(self, request: Request) -> Iterator[Response]:
+    def _handle(self, request: Request, cancel: threading.Event) -> Iterator[Response]:
         if isinstance(request, Open):
-            yield from self._open(request)
+            yield from self._open(request, cancel)
         elif self._session is None:
             return
         elif isinstance(request, Forget):
@@ -191,22 +194,21 @@ class EngineRunner:
                     self._session.set_prompts(edit.object, edit.slice, edit.prompts)
                 )
         else:
-            yield from self._propagate(request)
+            yield from self._propagate(request, cancel)
 
-    def _open(self, request: Open) -> Iterator[Response]:
+    def _open(self, request: Open, cancel: threading.Event) -> Iterator[Response]:
         from napari_octa_sam2.engine.record import run_record
         from napari_octa_sam2.engine.session import Session
         from napari_octa_sam2.model.loading import load_model
 
         self._session = None
-        self._cancel.clear()
 
         def progress(done: int, total: int | None) -> None:
             self.download = (done, total)
 
         try:
             model = load_model(
-                request.model, progress=progress, cancelled=self._cancel.is_set
+                request.model, progress=progress, cancelled=cancel.is_set
             )
         finally:
             self.download = None
@@ -215,24 +217,25 @@ class EngineRunner:
         )
         yield Opened(run_record(self._session))
 
-    def _propagate(self, request: Propagate) -> Iterator[Response]:
-        self._cancel.clear()
+    def _propagate(
+        self, request: Propagate, cancel: threading.Event
+    ) -> Iterator[Response]:
         arguments = {"direction": request.direction, "slices": request.slices}
         steps = len(self._session.plan(**arguments, only_stale=True))
         step = 0
         for result in self._session.propagate(**arguments, only_stale=True):
             step += 1
             yield Done(result, step, steps)
-            if self._cancel.is_set():
+            if cancel.is_set():
                 break
             # Clicks made meanwhile are answered between two slices.
-            while self._inbox and isinstance(self._inbox[0], Preview | Forget):
-                yield from self._guarded(self._inbox.popleft())
+            while self._inbox and isinstance(self._inbox[0][0], Preview | Forget):
+                yield from self._guarded(*self._inbox.popleft())
         yield Ended(step, steps)
 
     def _overtaken(self, edit: Edit) -> bool:
         return any(
             isinstance(later, Preview)
             and (later.edit.object, later.edit.slice) == (edit.object, edit.slice)
-            for later in list(self._inbox)
+            for later, _ in list(self._inbox)
         )
