@@ -129,3 +129,22 @@ def test_usable_prompts_need_a_positive_one_for_every_object():
     with pytest.raises(PromptError, match="has no positive prompt"):
         PromptSet(objects, (seen, negative)).require_usable((3, 9, 9))
     PromptSet(objects[:1], (seen,)).require_usable((3, 9, 9))
+
+
+def test_a_whole_class_is_a_prompt_of_its_own(tmp_path):
+    given = PromptSet(
+        (PromptObject(1, cls="RV"),),
+        (
+            Prompt(1, 3, whole="RV"),
+            Prompt(1, 3, ((2.0, 5.0),), (0,)),
+            Prompt(1, 4, box=(0, 0, 9, 9), whole="FAZ"),
+        ),
+    )
+    given.write(tmp_path / "prompts.json")
+    assert PromptSet.read(tmp_path / "prompts.json") == given
+    assert given.prompts[0].positive
+    assert Prompt(1, 3, whole="RV") != Prompt(1, 3, whole="vein")
+    with pytest.raises(PromptError, match="expected a class of RV, artery"):
+        Prompt(1, 3, whole="other")
+    with pytest.raises(PromptError, match="found several"):
+        Prompt(1, 3, whole="RV", absent=True)

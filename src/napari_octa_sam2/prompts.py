@@ -21,7 +21,9 @@ from napari_octa_sam2.errors import PromptError
 from napari_octa_sam2.volume.geometry import AXES
 
 VERSION = 1
-CLASSES = ("RV", "artery", "vein", "capillary", "FAZ", "other")
+# "capillary" is the mesh between the large vessels, "vessel" all of them together.
+CLASSES = ("RV", "artery", "vein", "capillary", "vessel", "FAZ", "other")
+SEGMENTABLE = CLASSES[:-1]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class Prompt:
         Shape ``(slow, fast)``; taken as the mask of the slice. Excludes the others.
     absent : bool
         The object is not on this slice. Excludes the others.
+    whole : str, optional
+        One of `SEGMENTABLE`: everything of that class on this slice, such as all
+        large vessels. Points and a box may come with it.
 
     Raises
     ------
@@ -77,6 +82,7 @@ class Prompt:
     box: tuple[float, float, float, float] | None = None
     mask: np.ndarray | None = None
     absent: bool = False
+    whole: str | None = None
 
     def __post_init__(self) -> None:
         where = f"object {self.object}, slice {self.slice}"
@@ -97,10 +103,16 @@ class Prompt:
         numbers = [c for p in self.points for c in p] + list(self.box or ())
         if not all(math.isfinite(n) for n in numbers):
             raise PromptError(f"{where}: expected finite coordinates, found {numbers}")
-        kinds = [bool(self.points) or self.box is not None, self.mask is not None]
+        if self.whole is not None and self.whole not in SEGMENTABLE:
+            raise PromptError(
+                f"{where}: expected a class of {', '.join(SEGMENTABLE)}, "
+                f"found {self.whole!r}"
+            )
+        asked = bool(self.points) or self.box is not None or self.whole is not None
+        kinds = [asked, self.mask is not None]
         if sum([*kinds, self.absent]) != 1:
             raise PromptError(
-                f"{where}: expected points and/or a box, or a mask, or absent; found "
+                f"{where}: expected points, a box or a class, or a mask, or absent; found "
                 + ("none of them" if not any([*kinds, self.absent]) else "several")
             )
 
@@ -110,6 +122,7 @@ class Prompt:
         return (
             1 in self.labels
             or self.box is not None
+            or self.whole is not None
             or (self.mask is not None and bool(self.mask.any()))
         )
 
@@ -123,7 +136,8 @@ class Prompt:
     def _key(self) -> tuple[Any, ...]:
         mask = None if self.mask is None else (self.mask.shape, self.mask.tobytes())
         where = (self.object, self.slice)
-        return (*where, self.points, self.labels, self.box, mask, self.absent)
+        asked = (self.whole, self.points, self.labels, self.box)
+        return (*where, *asked, mask, self.absent)
 
     def check_inside(self, shape: tuple[int, int, int]) -> None:
         """Raise `PromptError` unless the prompt lies in a volume of `shape`."""
@@ -164,12 +178,15 @@ class Prompt:
             record["mask"] = encode_mask(self.mask)
         if self.absent:
             record["absent"] = True
+        if self.whole is not None:
+            record["whole"] = self.whole
         return record
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Prompt:
         """Return the prompt of one record of the prompt file."""
-        known = {"object", "slice", "points", "labels", "box", "mask", "absent"}
+        shape = {"points", "labels", "box", "mask", "absent", "whole"}
+        known = {"object", "slice", *shape}
         if unknown := set(record) - known:
             raise PromptError(
                 f"unknown keys {sorted(unknown)} in a prompt; expected {sorted(known)}"
@@ -189,6 +206,7 @@ class Prompt:
                 box=box,
                 mask=None if mask is None else decode_mask(mask),
                 absent=bool(record.get("absent", False)),
+                whole=record.get("whole"),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, PromptError):

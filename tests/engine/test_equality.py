@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_octa_sam2.engine.frames import intensity_window, network_input
+from napari_octa_sam2.engine.frames import intensity_window, network_input, windowed
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.model.loading import LoadedModel, build_network
 from napari_octa_sam2.prompts import Prompt
@@ -57,7 +57,7 @@ def pair(networks, data, monkeypatch):
     """Return the stock predictor with its state, and a session, on the same slices."""
     stock, ours = networks
     window = intensity_window(data)
-    frames = torch.cat([network_input(image, window, SIZE) for image in data])
+    frames = torch.cat([network_input(windowed(image, window), SIZE) for image in data])
     monkeypatch.setattr(
         "sam2.sam2_video_predictor.load_video_frames",
         lambda **_: (frames, ROWS, COLS),

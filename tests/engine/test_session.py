@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -256,3 +257,44 @@ def test_bf16_gives_nearly_the_masks_of_fp32(data, tiny_model, session):
     expected = session.add(click()).logits[1]
     assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max() + 0.05
     assert not np.array_equal(found, expected)
+
+
+def test_a_class_is_asked_for_and_corrected_by_clicks(session):
+    whole = session.add(Prompt(1, 4, whole="RV"))
+    corrected = session.add(click(label=0))
+    other = Session(session.data, session.model, device="cpu")
+    faz = other.add(Prompt(1, 4, whole="FAZ"))
+    assert not np.array_equal(whole.logits[1], faz.logits[1])
+    assert not np.array_equal(whole.logits[1], corrected.logits[1])
+    assert len(list(session.propagate())) == 12
+
+
+def test_a_model_without_classes_says_so(data, tiny_model, monkeypatch):
+    monkeypatch.setattr(tiny_model.network, "classes", ())
+    with pytest.raises(PromptError, match="cannot be asked for every RV"):
+        Session(data, tiny_model, device="cpu").add(Prompt(1, 0, whole="RV"))
+
+
+def test_the_refinement_head_sharpens_each_output_once(data, tiny_model):
+    class Counting(torch.nn.Module):
+        calls = 0
+
+        def forward(self, image, logits):
+            assert image.shape == (1, 1, 40, 50)
+            assert 0 <= image.min() < image.max() <= 1
+            self.calls += 1
+            size = image.shape[-2:]
+            return torch.nn.functional.interpolate(logits, size, mode="bilinear") + 1
+
+    plain = Session(data, tiny_model, device="cpu")
+    head = Counting()
+    refined = Session(data, replace(tiny_model, refinement=head), device="cpu")
+    for session in (plain, refined):
+        first = session.add(click(object_id=1))
+        both = session.add(click(object_id=2, row=30.0))
+    assert head.calls == 2
+    assert set(both.logits) == {1, 2}
+    before = plain.add(click(object_id=1)).logits[1]
+    after = refined.add(click(object_id=1)).logits[1]
+    np.testing.assert_allclose(after, before + 1, atol=1e-5)
+    assert first.logits[1].shape == (40, 50)

@@ -2,21 +2,43 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.model.loading import build_network, load_weights
+from napari_octa_sam2.metrics.clicks import next_click
+from napari_octa_sam2.model.loading import (
+    build_network,
+    build_refinement,
+    load_weights,
+)
+from napari_octa_sam2.model.octa_sam2 import FIRST_CLASS
+from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.training import recipes, simulate
-from napari_octa_sam2.training.clips import Clip, ClipConfig, cut_clip
-from napari_octa_sam2.training.fit import FitConfig, fit, learning_rate
-from napari_octa_sam2.training.losses import dense_loss, prompt_loss, soft_dice_loss
+from napari_octa_sam2.training.clips import ONE_OBJECT, Clip, ClipConfig, cut_clip
+from napari_octa_sam2.training.fit import (
+    FitConfig,
+    dense_head_for,
+    fit,
+    learning_rate,
+)
+from napari_octa_sam2.training.losses import (
+    coverage,
+    dense_loss,
+    prompt_loss,
+    refined_loss,
+    soft_dice_loss,
+)
 from napari_octa_sam2.training.sources import PairFolder, Scene
-from napari_octa_sam2.training.walk import Interaction, walk
+from napari_octa_sam2.training.walk import Interaction, Parts, walk
 
-CLIP = ClipConfig(frames=3, size=64, objects=2, crop=(0.9, 1.0), min_area=4)
+CLIP = ClipConfig(
+    frames=3, native=48, size=64, objects=4, zoom=(0.9, 1.1), tilt=5, min_area=4
+)
+RV, FAZ = SEGMENTABLE.index("RV"), SEGMENTABLE.index("FAZ")
 
 
 class Bars:
@@ -31,8 +53,16 @@ class Bars:
         return Scene(images, instances, {"RV": instances > 0})
 
 
+def random(seed=0):
+    return np.random.default_rng(seed)
+
+
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def batched(clip):
+    return Clip(*(getattr(clip, field.name)[None] for field in fields(Clip)))
 
 
 def test_soft_dice_of_known_masks():
@@ -47,16 +77,31 @@ def test_soft_dice_of_known_masks():
 
 
 def test_only_the_best_candidate_of_a_present_object_is_trained():
-    truth = torch.zeros(2, 8, 8, dtype=torch.bool)
-    truth[0, :4] = True
+    truth = torch.zeros(2, 8, 8)
+    truth[0, :4] = 1
     logits = torch.zeros(2, 3, 8, 8, requires_grad=True)
     with torch.no_grad():
-        logits[0, 1] = torch.where(truth[0], 4.0, -4.0)
+        logits[0, 1] = torch.where(truth[0] > 0, 4.0, -4.0)
     score = torch.zeros(2, 1, requires_grad=True)
     prompt_loss(logits, torch.full((2, 3), 0.5), score, truth).backward()
     moved = logits.grad.abs().flatten(2).sum(-1) > 0
     assert moved.tolist() == [[False, True, False], [False, False, False]]
     assert score.grad[0] < 0 < score.grad[1]
+
+
+def test_the_coarse_mask_aims_at_the_share_of_each_cell():
+    truth = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    truth[..., :3] = True
+    assert coverage(truth, (2, 2)).flatten().tolist() == [0.75, 0, 0.75, 0]
+
+
+def test_the_refined_mask_of_an_absent_object_is_not_trained():
+    truth = torch.zeros(2, 8, 8, dtype=torch.bool)
+    truth[0, 2:5] = True
+    logits = torch.zeros(2, 1, 8, 8, requires_grad=True)
+    refined_loss(logits, truth).backward()
+    assert logits.grad[0].abs().sum() > 0
+    assert not logits.grad[1].any()
 
 
 def test_unknown_classes_do_not_count():
@@ -73,7 +118,7 @@ def test_clicks_lie_in_the_mask_and_corrections_in_the_error():
     truth = torch.zeros(3, 32, 32, dtype=torch.bool)
     truth[0, 4:9, 20:30] = True
     truth[1, 10:20, 3:6] = True
-    points, labels = simulate.first_clicks(truth, 4, generator())
+    points, labels = simulate.first_clicks(truth, 4, random())
     for xy, label in zip(points[:2].reshape(-1, 2), labels[:2].flatten(), strict=True):
         assert label == 1
         assert truth[:2, int(xy[1]), int(xy[0])].any()
@@ -81,31 +126,63 @@ def test_clicks_lie_in_the_mask_and_corrections_in_the_error():
     found = truth.clone()
     found[0, 4:9, 25:30] = False
     found[1, 25:30, 25:30] = True
-    points, labels = simulate.correction_clicks(found, truth, generator())
+    points, labels = simulate.correction_clicks(found, truth)
     assert labels[:, 0].tolist() == [1, 0, -1]
-    assert 25 <= points[0, 0, 0] < 30
-    assert 25 <= points[1, 0, 0] < 30
+    for i in range(2):
+        click = next_click(truth[i].numpy(), found[i].numpy())
+        assert points[i, 0].tolist() == [click.col, click.row]
+
+
+def test_a_class_is_asked_for_in_place_of_a_click():
+    points = torch.tensor([[[3.0, 4], [5, 6]], [[7, 8], [9, 10]]])
+    labels = torch.ones(2, 2, dtype=torch.int32)
+    points, labels = simulate.ask_for_classes(
+        (points, labels), torch.tensor([ONE_OBJECT, FAZ])
+    )
+    assert points.tolist() == [[[3, 4], [5, 6]], [[0, 0], [0, 0]]]
+    assert labels.tolist() == [[1, 1], [FIRST_CLASS + FAZ, -1]]
 
 
 def test_boxes_are_tight_and_marked_as_sam2_wants():
     truth = torch.zeros(1, 32, 32, dtype=torch.bool)
     truth[0, 4:9, 20:30] = True
-    corners, labels = simulate.boxes(truth, 0.0, generator())
+    corners, labels = simulate.boxes(truth, 0.0, random())
     assert corners[0].tolist() == [[20, 4], [29, 8]]
     assert labels.tolist() == [[2, 3]]
 
 
 def test_clips_are_reproducible_and_aligned():
-    first, again = (
-        cut_clip(Bars().draw(None), CLIP, np.random.default_rng(5)) for _ in range(2)
-    )
-    assert torch.equal(first.images, again.images)
-    assert first.images.shape == (3, 64, 64)
-    assert first.masks.shape == (2, 3, 64, 64)
-    assert first.known.tolist() == [True, False]
-    inside = first.images[first.masks[0]].mean()
-    assert inside > first.images[~first.classes[0]].mean() + 0.3
-    assert (first.masks[0] & ~first.classes[0]).sum() == 0
+    first, again = (cut_clip(Bars().draw(None), CLIP, random(5)) for _ in range(2))
+    for field in fields(Clip):
+        assert torch.equal(getattr(first, field.name), getattr(again, field.name))
+    assert first.images.shape == (3, 48, 48)
+    assert first.masks.shape == (4, 3, 48, 48)
+    assert first.known.nonzero().flatten().tolist() == [RV]
+    assert set(first.asked.tolist()) == {ONE_OBJECT, RV}
+    inside = first.images[first.classes[RV]].mean()
+    assert inside > first.images[~first.classes[RV]].mean() + 0.3
+    for mask, asked in zip(first.masks, first.asked, strict=True):
+        if asked == RV:
+            assert torch.equal(mask, first.classes[RV])
+        else:
+            assert 0 < mask.sum() < first.classes[RV].sum()
+            # labels and masks are sampled by different rules: edges may differ
+            assert (mask & ~first.classes[RV]).sum() < 0.1 * mask.sum()
+
+
+def test_zoom_changes_the_size_of_things_by_that_much():
+    widths = []
+    for zoom in (1.0, 2.0):
+        config = replace(CLIP, zoom=(zoom, zoom), whole=1.0, tilt=0)
+        clips = [cut_clip(Bars().draw(None), config, random(i)) for i in range(12)]
+        areas = [float(c.classes[RV].float().mean()) for c in clips]
+        # thickness: area over half the length of the border
+        edges = [
+            float(sum(np.abs(np.diff(c.classes[RV, 0], axis=a)).sum() for a in (0, 1)))
+            for c in clips
+        ]
+        widths.append(2 * 48**2 * sum(areas) / sum(edges))
+    assert widths[1] == pytest.approx(2 * widths[0], rel=0.25)
 
 
 def test_learning_rate_warms_up_and_falls_to_a_hundredth():
@@ -123,12 +200,9 @@ def test_every_interaction_reaches_the_weights_it_should(kind):
     network = build_network("octa-nano.yaml", input_size=64).train()
     with torch.no_grad():  # an object called absent passes no pointer on
         network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(4.0)
-    head = torch.nn.Conv2d(16, 2, 1)
-    clip = cut_clip(Bars().draw(None), CLIP, np.random.default_rng(1))
-    batch = Clip(
-        clip.images[None], clip.masks[None], clip.classes[None], clip.known[None]
-    )
-    walked = walk(network, head, batch, Interaction(kind, 1, 2), generator())
+    parts = Parts(network, build_refinement("octa-nano.yaml"), dense_head_for(network))
+    batch = batched(cut_clip(Bars().draw(None), CLIP, random(1)))
+    walked = walk(parts, batch, Interaction(kind, 1, 2), random())
     walked.loss.backward()
     reached = {
         name.split(".")[0]
@@ -137,26 +211,54 @@ def test_every_interaction_reaches_the_weights_it_should(kind):
     }
     assert {"image_encoder", "memory_attention", "memory_encoder"} <= reached
     assert {"sam_mask_decoder", "sam_prompt_encoder", "obj_ptr_proj"} <= reached
+    assert parts.refinement.last.weight.grad.abs().sum() > 0
     assert np.isfinite(walked.tracked_dice)
 
 
 def test_fit_learns_and_an_interrupted_fit_goes_on(tmp_path):
     torch.manual_seed(0)
-    network = build_network("octa-nano.yaml", input_size=64)
+    network, head = untrained()
     config = FitConfig(steps=30, clips=2, learning_rate=1e-3, warmup=3, workers=0)
-    run = fit(network, Bars(), CLIP, config, tmp_path)
+    run = fit(network, head, Bars(), CLIP, config, tmp_path)
     first = [next(run) for _ in range(12)]
     run.close()
     assert not network.training
-    fresh = build_network("octa-nano.yaml", input_size=64)
-    rest = list(fit(fresh, Bars(), CLIP, config, tmp_path))
+    assert not head.training
+    fresh = untrained()
+    rest = list(fit(*fresh, Bars(), CLIP, config, tmp_path))
     assert rest[0].step == 12
     assert rest[-1].step == 29
-    dense = [r.dense_loss for r in [*first, *rest]]
-    assert np.mean(dense[-5:]) < 0.6 * np.mean(dense[:5])
+    losses = [r.loss for r in [*first, *rest]]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert (tmp_path / "log.csv").read_text().startswith("step,loss,")
     with pytest.raises(TrainingError, match="other settings"):
-        list(fit(fresh, Bars(), CLIP, FitConfig(steps=5), tmp_path))
+        list(fit(*fresh, Bars(), CLIP, FitConfig(steps=5), tmp_path))
+
+
+def test_the_result_is_the_average_of_the_weights(tmp_path):
+    """With a decay of zero it is the last step, with one the first."""
+    heads = {}
+    for average in (0.0, 1.0):
+        torch.manual_seed(0)
+        network, head = untrained()
+        config = FitConfig(
+            steps=4, clips=1, warmup=1, workers=0, average=average, frozen=("network",)
+        )
+        before = {k: v.clone() for k, v in network.state_dict().items()}
+        list(fit(network, head, Bars(), CLIP, config, tmp_path / str(average)))
+        heads[average] = head.last.weight.detach().clone()
+        frozen = network.state_dict()
+        assert all(torch.equal(before[k], frozen[k]) for k in before)
+    state = torch.load(tmp_path / "0.0" / "checkpoint.pt", weights_only=True)
+    assert torch.equal(heads[0.0], state["trained"]["refinement.last.weight"])
+    assert not torch.equal(heads[0.0], heads[1.0])
+
+
+def untrained():
+    return (
+        build_network("octa-nano.yaml", input_size=64),
+        build_refinement("octa-nano.yaml"),
+    )
 
 
 def test_a_recipe_leaves_weights_and_the_record_to_repeat_it(tmp_path, monkeypatch):
@@ -171,7 +273,8 @@ def test_a_recipe_leaves_weights_and_the_record_to_repeat_it(tmp_path, monkeypat
     record = json.loads((tmp_path / "octa-nano.json").read_text())
     assert record["phases"][0]["fit"]["steps"] == 2
     assert record["bytes"] < 12e6
-    load_weights(build_network("octa-nano.yaml"), tmp_path / "octa-nano.safetensors")
+    network, head = untrained()
+    assert load_weights(network, tmp_path / "octa-nano.safetensors", head) is head
     assert list(recipes.train("octa-nano", tmp_path)) == []
 
 

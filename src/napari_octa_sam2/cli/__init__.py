@@ -6,8 +6,9 @@ Nothing heavy is imported before a command needs it.
 from __future__ import annotations
 
 from napari_octa_sam2.cli.app import app
-from napari_octa_sam2.cli.data import evaluate, info, phantom
+from napari_octa_sam2.cli.data import info, phantom
 from napari_octa_sam2.cli.environment import doctor, models
+from napari_octa_sam2.cli.evaluation import evaluate
 from napari_octa_sam2.cli.segmentation import demo, segment
 from napari_octa_sam2.cli.training import train
 

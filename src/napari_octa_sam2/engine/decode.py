@@ -15,10 +15,11 @@ from torch import Tensor
 
 from napari_octa_sam2.engine.features import SliceFeatures
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
+from napari_octa_sam2.model.octa_sam2 import BOX_END, BOX_START, FIRST_CLASS
 from napari_octa_sam2.prompts import Prompt
 
 PREVIOUS_LOGIT_LIMIT = 32.0
-BOX_CORNERS = (2, 3)
+BOX_CORNERS = (BOX_START, BOX_END)
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,18 @@ def remember(network: Any, features: SliceFeatures, output: SliceOutput) -> None
     _encode_memory(network, features, output, masks, from_prompt=True)
 
 
-def to_slice(logits: Tensor, grid: Grid) -> np.ndarray:
-    """Return decoder logits at the slice's resolution, ``(slow, fast)`` float32."""
+def to_slice(logits: Tensor, grid: Grid, head: Any, image: Tensor) -> np.ndarray:
+    """Return decoder logits at the slice's resolution, ``(slow, fast)`` float32.
+
+    Parameters
+    ----------
+    head : RefinementHead or None
+        Sharpens them; None interpolates.
+    image : Tensor
+        The slice in 0..1, shape ``(1, 1, slow, fast)``.
+    """
+    if head is not None:
+        logits = head(image, logits)
     if logits.shape[-2:] != (grid.rows, grid.cols):
         logits = F.interpolate(
             logits, size=(grid.rows, grid.cols), mode="bilinear", align_corners=False
@@ -99,14 +110,19 @@ def point_input(
 ) -> dict[str, Tensor]:
     """Return points and box as SAM 2 takes them: (x, y) in pixels of its input.
 
-    Earlier points of the slice are repeated, as in SAM 2's predictor; a box starts
-    anew, because it must come first.
+    Earlier points of the slice are repeated, as in SAM 2's predictor; a box or a class
+    starts anew, because it must come first.
     """
     chain = [p for p in earlier if p.mask is None and not p.absent] + [prompt]
-    starts = [i for i, p in enumerate(chain) if p.box is not None]
+    starts = [
+        i for i, p in enumerate(chain) if p.box is not None or p.whole is not None
+    ]
     chain = chain[starts[-1] :] if starts else chain
     coords: list[tuple[float, float]] = []
     labels: list[int] = []
+    if chain[0].whole is not None:
+        coords.append((0.0, 0.0))
+        labels.append(FIRST_CLASS + network.classes.index(chain[0].whole))
     if chain[0].box is not None:
         row0, col0, row1, col1 = chain[0].box
         coords += [(col0, row0), (col1, row1)]

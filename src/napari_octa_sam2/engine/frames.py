@@ -34,20 +34,26 @@ def intensity_window(data: np.ndarray) -> tuple[float, float]:
     return low, high
 
 
-def network_input(image: np.ndarray, window: tuple[float, float], size: int) -> Tensor:
-    """Return one slice as ``(1, 3, size, size)`` float32, normalised as SAM 2 expects.
+def windowed(image: np.ndarray, window: tuple[float, float]) -> Tensor:
+    """Return one slice ``(slow, fast)`` in 0..1 as ``(1, 1, slow, fast)`` float32.
 
-    `image` has shape ``(slow, fast)``; values that are not finite become the lower
-    end of `window`.
+    Values that are not finite become the lower end of `window`.
     """
     low, high = window
     scaled = (image.astype(np.float32) - low) / (high - low)
     scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
-    tensor = torch.from_numpy(scaled).clamp_(0, 1)[None, None]
-    tensor = F.interpolate(
-        tensor, (size, size), mode="bilinear", align_corners=False, antialias=True
+    return torch.from_numpy(scaled).clamp_(0, 1)[None, None]
+
+
+def network_input(images: Tensor, size: int) -> Tensor:
+    """Return `windowed` slices ``(n, 1, slow, fast)`` as SAM 2 expects them.
+
+    Shape ``(n, 3, size, size)``, normalised.
+    """
+    scaled = F.interpolate(
+        images, (size, size), mode="bilinear", align_corners=False, antialias=True
     )
-    return normalise(tensor)
+    return normalise(scaled)
 
 
 def normalise(images: Tensor) -> Tensor:

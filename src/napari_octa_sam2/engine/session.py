@@ -13,8 +13,8 @@ import torch
 from napari_octa_sam2.engine import decode
 from napari_octa_sam2.engine.device import Compute, choose_compute, release_memory
 from napari_octa_sam2.engine.features import FeatureCache, SliceFeatures, encode
-from napari_octa_sam2.engine.frames import intensity_window, network_input
-from napari_octa_sam2.engine.memory import Interaction, ObjectBank
+from napari_octa_sam2.engine.frames import intensity_window, network_input, windowed
+from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
 from napari_octa_sam2.engine.plan import Visit, plan_visits, slice_range
 from napari_octa_sam2.engine.results import SliceResult
 from napari_octa_sam2.errors import ModelError, PromptError
@@ -76,9 +76,13 @@ class Session:
         self._notify = notify
         self._compute = choose_compute(device, precision)
         self._network = model.network.to(self._compute.device)
+        self._refinement = model.refinement
+        if self._refinement is not None:
+            self._refinement = self._refinement.to(self._compute.device)
         self._window = intensity_window(data)
         self._features = FeatureCache(feature_bytes)
         self._banks: dict[int, ObjectBank] = {}
+        self._shown: dict[SliceOutput, np.ndarray] = {}  # of the slice shown last
         self._lock = threading.RLock()
         self._report_missing_values()
 
@@ -120,10 +124,12 @@ class Session:
         Raises
         ------
         PromptError
-            If a prompt lies outside the volume, or belongs to another object or slice.
+            If a prompt lies outside the volume, belongs to another object or slice, or
+            asks for a class that the model does not know.
         """
         for prompt in prompts:
             prompt.check_inside(self.data.shape)
+            self._check_class(prompt)
             if (prompt.object, prompt.slice) != (object_id, index):
                 raise PromptError(
                     f"expected prompts of object {object_id} on slice {index}, found "
@@ -131,7 +137,7 @@ class Session:
                 )
         with self._lock, torch.inference_mode():
             self._guarded(lambda: self._set_prompts(object_id, index, prompts))
-            return self._result(index, (object_id,))
+            return self._guarded(lambda: self._result(index, (object_id,)))
 
     def remove_object(self, object_id: int) -> None:
         """Forget an object."""
@@ -206,7 +212,7 @@ class Session:
                 ids = [o for o in visit.objects if o in self._banks]
                 for object_id in ids:
                     self._guarded(partial(self._visit, object_id, visit))
-                result = self._result(visit.slice, ids)
+                result = self._guarded(partial(self._result, visit.slice, ids))
             yield result
 
     def memory_nbytes(self) -> int:
@@ -273,20 +279,19 @@ class Session:
 
     def _encoded(self, index: int) -> SliceFeatures:
         def make() -> SliceFeatures:
-            image = network_input(
-                self.data[index], self._window, self._network.image_size
-            )
+            image = network_input(self._image(index), self._network.image_size)
             with self._compute.autocast():
                 return encode(self._network, image.to(self._compute.device))
 
         return self._features.get(index, make)
 
+    def _image(self, index: int) -> torch.Tensor:
+        return windowed(self.data[index], self._window)
+
     def _result(self, index: int, changed: Sequence[int]) -> SliceResult:
         outputs = {o: bank.output(index) for o, bank in self._banks.items()}
         found = {o: output for o, output in outputs.items() if output is not None}
-        logits = {
-            o: decode.to_slice(output.logits, self.grid) for o, output in found.items()
-        }
+        logits = self._at_slice(index, found)
         for object_id in set(changed) - set(found):
             shape = (self.grid.rows, self.grid.cols)
             logits[object_id] = np.full(shape, NOT_THERE, np.float32)
@@ -300,6 +305,29 @@ class Session:
                 if o in found
             },
         )
+
+    def _at_slice(
+        self, index: int, outputs: dict[int, SliceOutput]
+    ) -> dict[int, np.ndarray]:
+        """Return logits at the slice's resolution, made once for each output."""
+        image = self._image(index).to(self._compute.device)
+        kept = {o: self._shown[o] for o in outputs.values() if o in self._shown}
+        for output in outputs.values():
+            if output not in kept:
+                with self._compute.autocast():
+                    kept[output] = decode.to_slice(
+                        output.logits, self.grid, self._refinement, image
+                    )
+        self._shown = kept
+        return {number: kept[output] for number, output in outputs.items()}
+
+    def _check_class(self, prompt: Prompt) -> None:
+        if prompt.whole is not None and prompt.whole not in self.model.classes:
+            known = ", ".join(self.model.classes) or "none"
+            raise PromptError(
+                f"the model {self.model.name} cannot be asked for every {prompt.whole} "
+                f"(classes it knows: {known}); click on the object, or choose octa-nano"
+            )
 
     def _guarded(self, work: Callable[[], T]) -> T:
         """Run `work`; on an exhausted device free caches, then go to the CPU."""
@@ -326,6 +354,8 @@ class Session:
         self._compute = choose_compute("cpu", "fp32")
         self._features.clear()
         self._network = self._network.to("cpu")
+        if self._refinement is not None:
+            self._refinement = self._refinement.to("cpu")
         for bank in self._banks.values():
             for output in bank.outputs():
                 output.move(self._compute.device)

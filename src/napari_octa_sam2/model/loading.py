@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "octa-nano"
 CONFIG_SUFFIXES = (".yaml", ".yml")
-# What sam2.build_sam adds for interactive use: fall back to a candidate mask where
-# the single mask is unstable, and remember clicked masks as the user sees them.
+REFINEMENT = "refinement."  # prefix of the head's weights in a checkpoint
+# What sam2.build_sam adds for interactive use, unless a configuration says otherwise:
+# fall back to a candidate mask where the single mask is unstable, and remember clicked
+# masks as the user sees them.
 INTERACTIVE = {
     "sam_mask_decoder_extra_args": {
         "dynamic_multimask_via_stability": True,
@@ -43,16 +45,24 @@ class LoadedModel:
         Registry name, or the checkpoint's file name.
     sha256 : str
         Hash of the checkpoint's bytes; empty for random weights.
+    refinement : RefinementHead, optional
+        Sharpens masks at the slice's own resolution.
     """
 
     network: Any
     name: str
     sha256: str
+    refinement: Any = None
 
     @property
     def input_size(self) -> int:
         """Side of the square input, in pixels."""
         return int(self.network.image_size)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that can be asked for as a whole."""
+        return tuple(getattr(self.network, "classes", ()))
 
 
 def load_model(
@@ -60,6 +70,7 @@ def load_model(
     *,
     config: str | Path | None = None,
     input_size: int | None = None,
+    refinement: str | Path | bool = True,
     progress: Callable[[int, int | None], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> LoadedModel:
@@ -77,6 +88,9 @@ def load_model(
         whose name the file's name contains.
     input_size : int, optional
         Side of the network's input, a multiple of 32; default as configured.
+    refinement : bool, str or Path
+        Whether to use the refinement head that the checkpoint holds, or the file of
+        one that was trained behind it.
     progress, cancelled : callable, optional
         As for `napari_octa_sam2.model.download.fetch`.
 
@@ -90,7 +104,7 @@ def load_model(
     if text in model_names() and config is None:
         entry = get_entry(text)
         checkpoint = fetch(entry, progress=progress, cancelled=cancelled)
-        network = build_network(entry.config, input_size=input_size)
+        settings: str | Path = entry.config
         name, sha256 = entry.name, entry.sha256
     else:
         checkpoint = Path(text).expanduser()
@@ -99,10 +113,18 @@ def load_model(
                 f"expected a checkpoint file or one of {', '.join(model_names())}; "
                 f"found no file {text!r}"
             )
-        network = build_network(_config_for(checkpoint, config), input_size=input_size)
-        name, sha256 = checkpoint.name, None
-    load_weights(network, checkpoint)
-    return LoadedModel(network, name, sha256 or file_sha256(checkpoint))
+        settings = _config_for(checkpoint, config)
+        name, sha256 = checkpoint.name, ""
+    network = build_network(settings, input_size=input_size)
+    head = load_weights(network, checkpoint, build_refinement(settings))
+    if not isinstance(refinement, bool):
+        head = load_refinement(Path(refinement))
+    return LoadedModel(
+        network=network,
+        name=name,
+        sha256=sha256 or file_sha256(checkpoint),
+        refinement=head if refinement else None,
+    )
 
 
 def build_network(config: str | Path, *, input_size: int | None = None) -> Any:
@@ -123,10 +145,7 @@ def build_network(config: str | Path, *, input_size: int | None = None) -> Any:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    content: DictConfig = OmegaConf.load(_find_config(config))  # type: ignore[assignment]
-    if "model" not in content:
-        raise ModelError(f"expected a key 'model' in {config}, found {list(content)}")
-    settings = OmegaConf.merge(content.model, INTERACTIVE)
+    settings = OmegaConf.merge(INTERACTIVE, _content(config).model)
     if input_size is not None:
         if input_size < 64 or input_size % 32:
             raise ModelError(
@@ -140,14 +159,71 @@ def build_network(config: str | Path, *, input_size: int | None = None) -> Any:
     return network.eval()
 
 
-def load_weights(network: Any, checkpoint: Path) -> None:
+def build_refinement(config: str | Path) -> Any:
+    """Return the untrained `RefinementHead` of a configuration, or None.
+
+    Raises
+    ------
+    ModelError
+        If there is no such configuration.
+    """
+    from hydra.utils import instantiate
+
+    settings = _content(config).get("refinement")
+    return None if settings is None else instantiate(settings).eval()
+
+
+def load_refinement(file: Path) -> Any:
+    """Return a refinement head that was trained and saved alone.
+
+    Raises
+    ------
+    ModelError
+        If the file is not one.
+    """
+    from napari_octa_sam2.model.refinement import RefinementHead
+
+    state = _read_state(file)
+    try:
+        head = RefinementHead([int(n) for n in state.pop("channels")])
+        head.load_state_dict(state)
+    except (KeyError, RuntimeError, ValueError, IndexError) as error:
+        raise ModelError(
+            f"{file.name} is no refinement head ({error}); give the file that "
+            "`train --recipe refinement` wrote"
+        ) from error
+    return head.eval()
+
+
+def load_weights(network: Any, checkpoint: Path, refinement: Any = None) -> Any:
     """Load a checkpoint (SAM 2's layout or a plain state) into `network`, strictly.
+
+    Weights under `REFINEMENT` go into the refinement head, which is returned; None is
+    if the checkpoint holds none.
 
     Raises
     ------
     ModelError
         If the file is no checkpoint, needs code to be unpickled, or does not fit.
     """
+    state = _read_state(checkpoint)
+    expected = dict(network.state_dict())
+    if not any(key.startswith(REFINEMENT) for key in state):
+        refinement = None
+    if refinement is not None:
+        head = refinement.state_dict()
+        expected |= {REFINEMENT + key: value for key, value in head.items()}
+    _check_fit(checkpoint, state, expected)
+    if refinement is not None:
+        own = [key for key in state if key.startswith(REFINEMENT)]
+        refinement.load_state_dict(
+            {key.removeprefix(REFINEMENT): state.pop(key) for key in own}
+        )
+    network.load_state_dict(state)
+    return refinement
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
     try:
         if checkpoint.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -158,7 +234,7 @@ def load_weights(network: Any, checkpoint: Path) -> None:
 
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
             state = state.get("model", state)
-        state = {key: value.float() for key, value in state.items()}
+        return {key: value.float() for key, value in state.items()}
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{checkpoint} needs code to be loaded and was refused; convert it to "
@@ -169,7 +245,11 @@ def load_weights(network: Any, checkpoint: Path) -> None:
             f"{checkpoint} is no readable checkpoint ({type(error).__name__}: "
             f"{error}); fetch or save it again"
         ) from error
-    expected = network.state_dict()
+
+
+def _check_fit(
+    checkpoint: Path, state: dict[str, Any], expected: dict[str, Any]
+) -> None:
     missing = sorted(set(expected) - set(state))
     unknown = sorted(set(state) - set(expected))
     shapes = sorted(
@@ -184,7 +264,6 @@ def load_weights(network: Any, checkpoint: Path) -> None:
             f"(first: {(missing + unknown + shapes)[0]}); give the configuration it "
             "was trained with"
         )
-    network.load_state_dict(state)
 
 
 def file_sha256(path: Path) -> str:
@@ -196,6 +275,15 @@ def file_sha256(path: Path) -> str:
 def resource(name: str) -> Path:
     """Return the path of a file that ships with this room of the package."""
     return Path(str(resources.files("napari_octa_sam2.model"))) / name
+
+
+def _content(config: str | Path) -> DictConfig:
+    from omegaconf import OmegaConf
+
+    content: DictConfig = OmegaConf.load(_find_config(config))  # type: ignore[assignment]
+    if "model" not in content:
+        raise ModelError(f"expected a key 'model' in {config}, found {list(content)}")
+    return content
 
 
 def _config_for(checkpoint: Path, config: str | Path | None) -> str | Path:

@@ -1,4 +1,4 @@
-"""From a scene to a training clip: crop, augment, choose objects."""
+"""From a scene to a training clip: zoom, turn, crop, augment, choose objects."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
+from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.training.sources import Scene
 
-DENSE_CLASSES = ("RV", "FAZ")
+ONE_OBJECT = -1  # instead of the index of a class asked for as a whole
 
 
 @dataclass(frozen=True)
@@ -23,40 +25,64 @@ class ClipConfig:
     frames : int
         Slices in a clip; scenes with one slice give clips of that slice repeated
         with fresh noise, as the projections of one scan look alike.
+    native : int
+        Side of the clip in pixels, at which masks are refined.
     size : int
-        Side of the network's input.
+        Side of the network's input, to which the clip is scaled.
     objects : int
         Objects followed in a clip.
-    crop : tuple of float
-        Smallest and largest side of the crop, as a share of the slice.
+    zoom : tuple of float
+        Smallest and largest magnification, drawn evenly in its logarithm: pixels
+        of other scanners, and of other fields.
+    tilt : float
+        Largest rotation besides quarter turns, in degrees.
     max_stride : int
         Largest step between two slices of the clip.
     whole : float
-        Share of objects that are followed whole; the others are one connected piece.
+        Share of objects that are a whole class, asked for by name.
+    pieces : float
+        Share of the others that are cut down to one connected piece.
+    absent : float
+        Share of whole classes that may be absent from the clip.
     min_area : int
-        Smallest area (pixels of the crop at `size`) of an object on the first slice.
+        Smallest area of a single object on the first slice, in pixels of the clip.
     """
 
-    frames: int = 4
+    frames: int = 1
+    native: int = 160
     size: int = 256
-    objects: int = 3
-    crop: tuple[float, float] = (0.4, 0.62)
+    objects: int = 4
+    zoom: tuple[float, float] = (0.85, 2.0)
+    tilt: float = 15.0
     max_stride: int = 2
-    whole: float = 0.35
-    min_area: int = 40
+    whole: float = 0.5
+    pieces: float = 0.5
+    absent: float = 0.15
+    min_area: int = 24
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Images ``(frames, size, size)`` in 0..1 with the masks that belong to them.
+    """Images with the masks that belong to them.
 
-    `masks` ``(objects, frames, size, size)`` are the objects to be prompted,
-    `classes` ``(len(DENSE_CLASSES), frames, size, size)`` whole classes; `known`
-    ``(len(DENSE_CLASSES),)`` tells which of those the scene has truth for.
+    Parameters
+    ----------
+    images : Tensor
+        0..1, shape ``(frames, native, native)``.
+    masks : Tensor
+        The objects to be prompted, boolean ``(objects, frames, native, native)``.
+    asked : Tensor
+        For each object the index in `SEGMENTABLE` of the class that it is the whole
+        of, or `ONE_OBJECT`.
+    classes : Tensor
+        Every class, boolean ``(len(SEGMENTABLE), frames, native, native)``.
+    known : Tensor
+        Which of them the scene has truth for, boolean ``(len(SEGMENTABLE),)``.
     """
 
     images: Tensor
     masks: Tensor
+    asked: Tensor
     classes: Tensor
     known: Tensor
 
@@ -67,47 +93,106 @@ def cut_clip(
     """Return a random clip of `scene`, or None if no object was hit in `tries`."""
     for _ in range(tries):
         order = _slice_order(scene.images.shape[0], config, rng)
-        rows, cols = _crop_window(scene.images.shape[1:], config, rng)
-        candidates = _candidates(scene, order[0], rows, cols, config)
-        if not candidates:
+        sampler = Sampler.draw(scene.images.shape[1:], config, rng)
+        classes = np.zeros((len(SEGMENTABLE), *(config.native,) * 2), bool)
+        classes = np.stack(
+            [
+                sampler.mask(scene.classes[name][order])
+                if name in scene.classes
+                else np.zeros((config.frames, config.native, config.native), bool)
+                for name in SEGMENTABLE
+            ]
+        )
+        instances = sampler.nearest(scene.instances[order])
+        chosen = [
+            _choose(scene, classes, instances, config, rng)
+            for _ in range(config.objects)
+        ]
+        if any(choice is None for choice in chosen):
             continue
-        picks = [
-            candidates[i]
-            for i in rng.choice(
-                len(candidates),
-                config.objects,
-                replace=len(candidates) < config.objects,
-            )
-        ]
-        picked = [
-            scene.classes[key] if isinstance(key, str) else scene.instances == key
-            for key in picks
-        ]
-        dense = [
-            scene.classes.get(key, np.zeros_like(scene.instances, bool))
-            for key in DENSE_CLASSES
-        ]
-        objects = [m[order][:, rows, cols] for m in picked]
-        objects = [_maybe_one_piece(m, config, rng) for m in objects]
-        masks = np.stack([*objects, *(m[order][:, rows, cols] for m in dense)])
-        images = augment(scene.images[order][:, rows, cols], rng)
-        turn, flip = int(rng.integers(4)), bool(rng.integers(2))
-        sized = _to_size(_turn(masks.astype(np.float32), turn, flip), config.size) > 0.5
+        masks, asked = zip(*(c for c in chosen if c is not None), strict=True)
+        images = sampler.image(scene.images[order])
         return Clip(
-            images=_to_size(_turn(images, turn, flip), config.size).clamp(0, 1),
-            masks=sized[: len(picks)],
-            classes=sized[len(picks) :],
-            known=torch.tensor([key in scene.classes for key in DENSE_CLASSES]),
+            images=torch.from_numpy(augment(images, rng)),
+            masks=torch.from_numpy(np.stack(masks)),
+            asked=torch.tensor(asked),
+            classes=torch.from_numpy(classes),
+            known=torch.tensor([name in scene.classes for name in SEGMENTABLE]),
         )
     return None
 
 
+@dataclass(frozen=True)
+class Sampler:
+    """A turned, mirrored and scaled square window of a slice."""
+
+    rows: np.ndarray
+    cols: np.ndarray
+
+    @classmethod
+    def draw(
+        cls, shape: tuple[int, ...], config: ClipConfig, rng: np.random.Generator
+    ) -> Sampler:
+        """Return a random window that lies within the slice where it can."""
+        zoom = np.exp(rng.uniform(*np.log(config.zoom)))
+        side = config.native / zoom
+        angle = np.deg2rad(rng.uniform(-config.tilt, config.tilt))
+        angle += np.pi / 2 * rng.integers(4)
+        reach = side / 2 * (abs(np.cos(angle)) + abs(np.sin(angle)))
+        centre = [
+            rng.uniform(min(reach, n / 2), max(n - reach, n / 2)) - 0.5 for n in shape
+        ]
+        offset = (np.arange(config.native) + 0.5) / zoom - side / 2
+        y, x = np.meshgrid(offset, offset * rng.choice([-1, 1]), indexing="ij")
+        return cls(
+            rows=centre[0] + np.cos(angle) * y - np.sin(angle) * x,
+            cols=centre[1] + np.sin(angle) * y + np.cos(angle) * x,
+        )
+
+    def image(self, stack: np.ndarray) -> np.ndarray:
+        """Return ``(frames, native, native)`` of a stack of slices, interpolated."""
+        rows, cols = stack.shape[1:]
+        grid = np.stack([2 * self.cols + 1, 2 * self.rows + 1], -1) / [cols, rows] - 1
+        sampled = F.grid_sample(
+            torch.from_numpy(np.ascontiguousarray(stack, np.float32))[None],
+            torch.from_numpy(grid.astype(np.float32))[None],
+            padding_mode="reflection",
+            align_corners=False,
+        )
+        return np.asarray(sampled[0].numpy())
+
+    def mask(self, stack: np.ndarray) -> np.ndarray:
+        """Return the same of boolean masks."""
+        return self.image(stack) > 0.5 if stack.any() else self.nearest(stack)
+
+    def nearest(self, stack: np.ndarray) -> np.ndarray:
+        """Return the same of labels, from the nearest pixel."""
+        rows, cols = (
+            _reflected(np.rint(index).astype(int), side)
+            for index, side in zip((self.rows, self.cols), stack.shape[1:], strict=True)
+        )
+        return np.asarray(stack[:, rows, cols])
+
+
 def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Vary gain, gamma, offset and noise; one draw a clip, the noise a slice."""
-    images = images * rng.uniform(0.6, 1.4) + rng.uniform(-0.05, 0.05)
+    """Vary light, gamma, sharpness and noise; noise is drawn for each slice anew.
+
+    Zooming in leaves no texture at the scale of a pixel: speckle puts it back.
+    """
+    coarse = rng.normal(0, rng.uniform(0, 0.25), (1, 4, 4))
+    light = ndimage.zoom(coarse, (1, *(n / 4 for n in images.shape[1:])), order=1)
+    images = images * rng.uniform(0.6, 1.4) * np.exp(light) + rng.uniform(-0.06, 0.06)
+    if rng.random() < 0.3:
+        images = ndimage.gaussian_filter(images, (0, *[rng.uniform(0.3, 0.9)] * 2))
+    speckle, noise = rng.standard_normal((2, *images.shape), np.float32)
+    grain = rng.uniform(0, 0.8)
+    if grain > 0.3:
+        speckle = ndimage.gaussian_filter(speckle, (0, grain, grain))
+        speckle /= speckle.std()
+    images = images * (1 + rng.uniform(0, 0.3) * speckle)
+    images = images + rng.uniform(0, 0.05) * noise
     images = np.clip(images, 0, 1) ** rng.uniform(0.7, 1.4)
-    images = images + rng.normal(0, rng.uniform(0, 0.06), images.shape)
-    return np.clip(images, 0, 1).astype(np.float32)
+    return images.astype(np.float32)
 
 
 def _slice_order(
@@ -125,59 +210,45 @@ def _slice_order(
     return order[::-1] if rng.integers(2) else order
 
 
-def _crop_window(
-    shape: tuple[int, ...], config: ClipConfig, rng: np.random.Generator
-) -> tuple[slice, slice]:
-    side = round(min(shape) * rng.uniform(*config.crop))
-    row = int(rng.integers(0, shape[0] - side + 1))
-    col = int(rng.integers(0, shape[1] - side + 1))
-    return slice(row, row + side), slice(col, col + side)
+def _choose(
+    scene: Scene,
+    classes: np.ndarray,
+    instances: np.ndarray,
+    config: ClipConfig,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, int] | None:
+    """Return the masks of a random object, and the class it is the whole of."""
+    if rng.random() < config.whole:
+        known = [i for i, name in enumerate(SEGMENTABLE) if name in scene.classes]
+        shown = [i for i in known if classes[i, 0].sum() >= config.min_area]
+        pick = known if not shown or rng.random() < config.absent else shown
+        if pick:
+            index = int(rng.choice(pick))
+            return classes[index], index
+    ids, counts = np.unique(instances[0], return_counts=True)
+    large = [i for i, n in zip(ids, counts, strict=True) if n >= config.min_area and i]
+    options = [instances == i for i in large]
+    faz = classes[SEGMENTABLE.index("FAZ")]
+    options += [faz] * (2 if faz[0].sum() >= config.min_area else 0)
+    if not options:
+        return None
+    mask = options[rng.integers(len(options))]
+    if rng.random() < config.pieces:
+        mask = _one_piece(mask, config.min_area, rng)
+    return mask, ONE_OBJECT
 
 
-def _candidates(
-    scene: Scene, first: int, rows: slice, cols: slice, config: ClipConfig
-) -> list[int | str]:
-    """Instances and classes that are large enough on the first slice of the clip."""
-    scale = (config.size / (rows.stop - rows.start)) ** 2
-    ids, counts = np.unique(scene.instances[first, rows, cols], return_counts=True)
-    found: list[int | str] = [
-        int(i)
-        for i, n in zip(ids, counts, strict=True)
-        if i and n * scale >= config.min_area
-    ]
-    for key, mask in scene.classes.items():
-        if mask[first, rows, cols].sum() * scale >= config.min_area:
-            found += [key] * (3 if key == "FAZ" else 1)
-    return found
-
-
-def _maybe_one_piece(
-    mask: np.ndarray, config: ClipConfig, rng: np.random.Generator
-) -> np.ndarray:
-    """Return one connected piece of `mask`, or with probability `whole` all of it.
+def _one_piece(mask: np.ndarray, min_area: int, rng: np.random.Generator) -> np.ndarray:
+    """Return one connected piece of `mask` that is seen on the first slice.
 
     A click shows which piece is meant, but not which pieces belong together.
     """
-    from scipy.ndimage import label
-
-    if rng.random() < config.whole:
-        return mask
-    pieces, _ = label(mask, np.ones((3, 3, 3)))
-    scale = (config.size / mask.shape[-1]) ** 2
+    pieces, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     ids, areas = np.unique(pieces[0], return_counts=True)
-    large = [
-        i for i, n in zip(ids, areas, strict=True) if i and n * scale >= config.min_area
-    ]
+    large = [i for i, n in zip(ids, areas, strict=True) if i and n >= min_area]
     return pieces == rng.choice(large) if large else mask
 
 
-def _turn(stack: np.ndarray, turn: int, flip: bool) -> np.ndarray:
-    stack = np.rot90(stack, turn, axes=(-2, -1))
-    return np.ascontiguousarray(stack[..., ::-1] if flip else stack)
-
-
-def _to_size(stack: np.ndarray, size: int) -> Tensor:
-    tensor = torch.from_numpy(stack)
-    flat = tensor.reshape(1, -1, *tensor.shape[-2:])
-    flat = F.interpolate(flat, (size, size), mode="bilinear", align_corners=False)
-    return flat.reshape(*tensor.shape[:-2], size, size)
+def _reflected(index: np.ndarray, side: int) -> np.ndarray:
+    index = np.mod(index, 2 * side)
+    return np.where(index < side, index, 2 * side - 1 - index)

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.training.clips import DENSE_CLASSES, Clip, ClipConfig, cut_clip
+from napari_octa_sam2.prompts import SEGMENTABLE
+from napari_octa_sam2.training.clips import Clip, ClipConfig, cut_clip
 from napari_octa_sam2.training.sources import Source
-from napari_octa_sam2.training.walk import Interaction, walk
+from napari_octa_sam2.training.walk import Interaction, Parts, walk
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,12 @@ class FitConfig:
     seed : int
         Seed of the data and of the simulated annotator.
     frozen : tuple of str
-        Parts of the network that stay as they are, such as ``"image_encoder"``.
+        What stays as it is, such as ``"network"`` or ``"network.image_encoder"``.
+    average : float
+        Decay, a step, of the moving average of the weights that is the result
+        (Polyak averaging).
+    precision : {"bf16", "fp32"}
+        Of the passes through the network; weights and losses are float32.
     workers : int
         Processes that prepare clips; 0 prepares them in this one.
     save_every : float
@@ -51,6 +60,8 @@ class FitConfig:
     clip_norm: float = 1.0
     seed: int = 0
     frozen: tuple[str, ...] = ()
+    average: float = 0.997
+    precision: str = "bf16"
     workers: int = 1
     save_every: float = 120.0
 
@@ -68,9 +79,9 @@ class StepReport:
 
     step: int
     loss: float
-    dense_loss: float
     prompted_dice: float
     tracked_dice: float
+    class_dice: float
     learning_rate: float
     seconds: float
 
@@ -107,6 +118,7 @@ def learning_rate(config: FitConfig, step: int) -> float:
 
 def fit(
     network: Any,
+    refinement: Any,
     source: Source,
     clip: ClipConfig,
     config: FitConfig,
@@ -114,15 +126,17 @@ def fit(
     *,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[StepReport]:
-    """Train `network` in place and yield a report after each step.
+    """Train `network` and `refinement` in place and yield a report after each step.
 
     A checkpoint in `folder` with the same settings is continued. On every end,
-    also a cancelled one, a checkpoint is written.
+    also a cancelled one, a checkpoint is written, and the averaged weights are put
+    into `network` and `refinement`.
 
     Parameters
     ----------
     network : sam2.modeling.sam2_base.SAM2Base
         Its ``image_size`` must be ``clip.size``.
+    refinement : RefinementHead
     folder : Path
         Receives ``checkpoint.pt``, ``config.json`` and ``log.csv``.
 
@@ -135,22 +149,31 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"clip": asdict(clip), "fit": asdict(config)}
     _check_same_settings(folder, settings)
+    trained = torch.nn.ModuleDict(
+        {
+            "network": network,
+            "refinement": refinement,
+            "dense_head": dense_head_for(network),
+        }
+    )
     for name in config.frozen:
-        network.get_submodule(name).requires_grad_(False)
-    dense_head = dense_head_for(network)
-    trained = torch.nn.ModuleList([network, dense_head])
+        trained.get_submodule(name).requires_grad_(False)
     optimiser = torch.optim.AdamW(
         [p for p in trained.parameters() if p.requires_grad],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
     )
-    start = _resume(folder, trained, optimiser)
-    generator = torch.Generator().manual_seed(config.seed + start)
+    average = AveragedModel(
+        trained, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True
+    )
+    run = _Run(folder, trained, average, optimiser)
+    start = run.resume()
+    rng = np.random.default_rng([config.seed, start])
     stream = ClipStream(source, clip, config.clips, config.seed + start)
     loader = torch.utils.data.DataLoader(
         stream, batch_size=None, num_workers=config.workers
     )
-    network.train()
+    trained.train()
     saved = time.monotonic()
     step = start
     try:
@@ -158,8 +181,9 @@ def fit(
             began = time.monotonic()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
-            interaction = Interaction.draw(clip.frames, generator)
-            walked = walk(network, dense_head, Clip(*batch), interaction, generator)
+            interaction = Interaction.draw(clip.frames, rng)
+            with _passes_in(config.precision):
+                walked = walk(Parts(**trained), Clip(*batch), interaction, rng)
             if not torch.isfinite(walked.loss):
                 raise TrainingError(
                     f"the loss is {walked.loss.item()} at step {step}; "
@@ -169,32 +193,44 @@ def fit(
             walked.loss.backward()
             torch.nn.utils.clip_grad_norm_(trained.parameters(), config.clip_norm)
             optimiser.step()
+            average.update_parameters(trained)
             report = StepReport(
                 step=step,
                 loss=walked.loss.item(),
-                dense_loss=walked.dense_loss,
                 prompted_dice=walked.prompted_dice,
                 tracked_dice=walked.tracked_dice,
+                class_dice=walked.class_dice,
                 learning_rate=learning_rate(config, step),
                 seconds=time.monotonic() - began,
             )
             _log(folder / "log.csv", report)
-            if time.monotonic() - saved > config.save_every:
-                _save(folder, trained, optimiser, step + 1)
-                saved = time.monotonic()
             step += 1
+            if time.monotonic() - saved > config.save_every:
+                run.save(step)
+                saved = time.monotonic()
             yield report
             if should_stop():
                 break
     finally:
-        _save(folder, trained, optimiser, step)
-        network.eval()
+        run.save(step)
+        trained.load_state_dict(average.module.state_dict())
+        trained.eval()
+
+
+@contextmanager
+def _passes_in(precision: str) -> Iterator[None]:
+    # On a CPU the backward pass of fused attention is the slower one in bfloat16.
+    with (
+        torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
+        yield
 
 
 def dense_head_for(network: Any) -> torch.nn.Module:
-    """Return a linear map from a network's finest features to `DENSE_CLASSES`."""
+    """Return a linear map from a network's finest features to all classes."""
     channels = network.sam_mask_decoder.conv_s0.out_channels
-    return torch.nn.Conv2d(channels, len(DENSE_CLASSES), 1)
+    return torch.nn.Conv2d(channels, len(SEGMENTABLE), 1)
 
 
 def _check_same_settings(folder: Path, settings: dict[str, Any]) -> None:
@@ -208,27 +244,38 @@ def _check_same_settings(folder: Path, settings: dict[str, Any]) -> None:
     file.write_text(text)
 
 
-def _save(folder: Path, network: Any, optimiser: Any, step: int) -> None:
-    partial = folder / "checkpoint.part"
-    torch.save(
-        {
-            "model": network.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "step": step,
-        },
-        partial,
-    )
-    partial.replace(folder / "checkpoint.pt")
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What a checkpoint holds."""
 
+    folder: Path
+    trained: torch.nn.Module
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
 
-def _resume(folder: Path, network: Any, optimiser: Any) -> int:
-    file = folder / "checkpoint.pt"
-    if not file.exists():
-        return 0
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    network.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+    def save(self, step: int) -> None:
+        partial = self.folder / "checkpoint.part"
+        torch.save(
+            {
+                "trained": self.trained.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "step": step,
+            },
+            partial,
+        )
+        partial.replace(self.folder / "checkpoint.pt")
+
+    def resume(self) -> int:
+        """Load the checkpoint, if there is one, and return its step."""
+        file = self.folder / "checkpoint.pt"
+        if not file.exists():
+            return 0
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        self.trained.load_state_dict(state["trained"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        return int(state["step"])
 
 
 def _log(file: Path, report: StepReport) -> None:

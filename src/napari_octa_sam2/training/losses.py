@@ -25,6 +25,11 @@ def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
     return 2 * bce.flatten(-2).mean(-1) + soft_dice_loss(logits, truth)
 
 
+def coverage(truth: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return the share of each cell of `grid` that is covered by `truth`."""
+    return F.interpolate(truth.float(), grid, mode="area")
+
+
 def prompt_loss(
     mask_logits: Tensor, iou_predictions: Tensor, score_logits: Tensor, truth: Tensor
 ) -> Tensor:
@@ -43,16 +48,16 @@ def prompt_loss(
     score_logits : Tensor
         Object scores, shape ``(objects, 1)``.
     truth : Tensor
-        Boolean, shape ``(objects, rows, columns)``.
+        Covered share of each cell, shape ``(objects, rows, columns)``.
     """
-    target = truth[:, None].float().expand_as(mask_logits)
+    target = truth[:, None].expand_as(mask_logits)
     present = truth.flatten(1).any(1).float()
     per_candidate = mask_loss(mask_logits, target)
     best = per_candidate.argmin(1, keepdim=True)
     with torch.no_grad():
-        binary = mask_logits > 0
-        both = (binary & truth[:, None]).flatten(2).sum(-1)
-        either = (binary | truth[:, None]).flatten(2).sum(-1)
+        covered = mask_logits.sigmoid()
+        both = torch.minimum(covered, target).flatten(2).sum(-1)
+        either = torch.maximum(covered, target).flatten(2).sum(-1)
         iou = both / either.clamp(min=1)
     iou_error = (iou_predictions - iou).square().mean(1)
     shown = per_candidate.gather(1, best)[:, 0] + iou_error
@@ -60,6 +65,21 @@ def prompt_loss(
         score_logits[:, 0], present, reduction="none"
     )
     return ((shown * present) + score).sum() / len(truth)
+
+
+def refined_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean `mask_loss` of the objects that are present.
+
+    Parameters
+    ----------
+    logits : Tensor
+        Shape ``(objects, 1, rows, columns)``.
+    truth : Tensor
+        Boolean, shape ``(objects, rows, columns)``.
+    """
+    present = truth.flatten(1).any(1).float()
+    loss = mask_loss(logits[:, 0], truth.float())
+    return (loss * present).sum() / present.sum().clamp(min=1)
 
 
 def dense_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
@@ -76,7 +96,7 @@ def dense_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     known : Tensor
         Boolean, shape ``(images, classes)``.
     """
-    target = F.adaptive_avg_pool2d(truth.float(), (logits.shape[-2], logits.shape[-1]))
+    target = coverage(truth, (logits.shape[-2], logits.shape[-1]))
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     present = truth.flatten(2).any(-1).float()
     loss = 2 * bce.flatten(2).mean(-1) + present * soft_dice_loss(logits, target)

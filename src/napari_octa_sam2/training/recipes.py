@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from napari_octa_sam2 import __version__
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.model.loading import build_network, file_sha256
+from napari_octa_sam2.model.loading import (
+    REFINEMENT,
+    build_network,
+    build_refinement,
+    file_sha256,
+)
 from napari_octa_sam2.training.clips import ClipConfig
 from napari_octa_sam2.training.fit import FitConfig, StepReport, fit
 from napari_octa_sam2.training.sources import (
@@ -23,50 +29,45 @@ from napari_octa_sam2.training.sources import (
     PairFolder,
     PhantomProjections,
     PhantomVolumes,
+    Pool,
     Source,
 )
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of a recipe: what is seen, and how the network is fitted."""
+    """One stretch of a recipe: what is seen, and how the network is fitted.
+
+    `data` holds the share of each source: "volumes", "projections" and "rossa".
+    """
 
     name: str
+    data: Mapping[str, float]
     clip: ClipConfig
     fit: FitConfig
 
 
 OCTA_NANO = (
-    # Single slices first: most of what there is to learn is to segment at a click.
+    # Single slices first: most of what there is to learn is to segment at a prompt.
     Phase(
-        "1-slices",
-        ClipConfig(frames=1, size=256, objects=6),
-        FitConfig(steps=1300, clips=4, learning_rate=6e-4),
+        "1-projections",
+        {"projections": 0.55, "rossa": 0.45},
+        ClipConfig(),
+        FitConfig(steps=2000, learning_rate=8e-4),
     ),
     # Then short sequences, which train the memory.
     Phase(
         "2-sequences",
-        ClipConfig(frames=4, size=256, objects=3),
-        FitConfig(steps=350, clips=3, learning_rate=3e-4, warmup=30, seed=1),
+        {"volumes": 0.5, "projections": 0.25, "rossa": 0.25},
+        ClipConfig(frames=4, objects=3),
+        FitConfig(steps=900, clips=2, learning_rate=4e-4, warmup=40, seed=1),
     ),
-    # Then the resolution and the field of view of real use.
+    # Then the field of view of real use.
     Phase(
         "3-full-field",
-        ClipConfig(frames=3, size=512, objects=4, crop=(0.8, 1.0), min_area=120),
-        FitConfig(steps=420, clips=1, learning_rate=2e-4, warmup=30, seed=2),
-    ),
-    # The encoder knows vessels by now; following one of them is learned without it.
-    Phase(
-        "4-memory",
-        ClipConfig(frames=5, size=256, objects=5, max_stride=1),
-        FitConfig(
-            steps=280,
-            clips=3,
-            learning_rate=4e-4,
-            warmup=20,
-            seed=3,
-            frozen=("image_encoder",),
-        ),
+        {"volumes": 0.5, "projections": 0.25, "rossa": 0.25},
+        ClipConfig(frames=3, native=320, size=512, zoom=(0.9, 1.4)),
+        FitConfig(steps=500, clips=1, learning_rate=2e-4, warmup=30, seed=2),
     ),
 )
 CURVE_POINTS = 30
@@ -82,16 +83,20 @@ class RecipeReport:
     step: StepReport
 
 
-def octa_nano_source(rossa: Path | None) -> Source:
-    """Return the data of octa-nano: phantoms and, where given, the ROSSA images.
+def mixture(data: Mapping[str, float], rossa: Path | None) -> Source:
+    """Return the sources of a phase; without ROSSA's folder the others alone.
 
-    `rossa` is the folder that holds ROSSA's ``train_manual`` and ``train_sam``.
+    `rossa` holds ROSSA's ``train_manual`` and ``train_sam``.
     """
-    volumes, projections = PhantomVolumes(), PhantomProjections()
-    if rossa is None:
-        return Mixture(((volumes, 0.65), (projections, 0.35)))
-    pairs = PairFolder([rossa / "train_manual", rossa / "train_sam"])
-    return Mixture(((volumes, 0.5), (projections, 0.3), (pairs, 0.2)))
+    sources: dict[str, Source] = {
+        "volumes": Pool(PhantomVolumes(), size=4, reuse=40),
+        "projections": Pool(PhantomProjections(), size=24, reuse=8),
+    }
+    if rossa is not None:
+        sources["rossa"] = PairFolder([rossa / "train_manual", rossa / "train_sam"])
+    return Mixture(
+        tuple((sources[name], share) for name, share in data.items() if name in sources)
+    )
 
 
 def train(
@@ -125,31 +130,44 @@ def train(
             f"expected a recipe of {', '.join(RECIPES)}, found {recipe!r}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    source = octa_nano_source(rossa)
     phases = [_scaled(phase, step_factor) for phase in RECIPES[recipe]]
+    config = f"{recipe}.yaml"
     torch.manual_seed(0)
-    weights = build_network(f"{recipe}.yaml").state_dict()
+    weights = joined(build_network(config), build_refinement(config))
     for phase in phases:
-        finished = folder / phase.name / "weights.pt"
-        if finished.exists():
-            weights = torch.load(finished, map_location="cpu", weights_only=True)
-            continue
-        network = build_network(f"{recipe}.yaml", input_size=phase.clip.size)
-        network.load_state_dict(weights)
-        for report in fit(
-            network,
-            source,
-            phase.clip,
-            phase.fit,
-            folder / phase.name,
-            should_stop=should_stop,
-        ):
-            yield RecipeReport(phase.name, phase.fit.steps, report)
-            if report.step + 1 < phase.fit.steps and should_stop():
-                return
-        weights = network.state_dict()
-        torch.save(weights, finished)
+        finished = folder / phase.name / "weights.safetensors"
+        if not finished.exists():
+            network = build_network(config, input_size=phase.clip.size)
+            head = build_refinement(config)
+            split_into(weights, network, head)
+            for report in fit(
+                network,
+                head,
+                mixture(phase.data, rossa),
+                phase.clip,
+                phase.fit,
+                folder / phase.name,
+                should_stop=should_stop,
+            ):
+                yield RecipeReport(phase.name, phase.fit.steps, report)
+                if report.step + 1 < phase.fit.steps and should_stop():
+                    return
+            save_file(joined(network, head), finished)
+        weights = load_file(finished)
     export(weights, folder, recipe, phases, rossa is not None)
+
+
+def joined(network: Any, refinement: Any) -> dict[str, torch.Tensor]:
+    """Return the weights of both, as a checkpoint holds them."""
+    head = {REFINEMENT + k: v for k, v in refinement.state_dict().items()}
+    return {k: v.contiguous() for k, v in (network.state_dict() | head).items()}
+
+
+def split_into(weights: dict[str, torch.Tensor], network: Any, refinement: Any) -> None:
+    """Load what `joined` returned."""
+    own = [key for key in weights if key.startswith(REFINEMENT)]
+    refinement.load_state_dict({k.removeprefix(REFINEMENT): weights[k] for k in own})
+    network.load_state_dict({k: v for k, v in weights.items() if k not in own})
 
 
 def export(
@@ -160,8 +178,6 @@ def export(
     with_rossa: bool,
 ) -> Path:
     """Write half-precision weights and the record of how they came about."""
-    from safetensors.torch import save_file
-
     path = folder / f"{recipe}.safetensors"
     save_file({k: v.half().contiguous() for k, v in weights.items()}, path)
     record: dict[str, Any] = {
@@ -187,7 +203,7 @@ def export(
 
 def _scaled(phase: Phase, factor: float) -> Phase:
     settings = asdict(phase.fit) | {"steps": max(1, round(phase.fit.steps * factor))}
-    return Phase(phase.name, phase.clip, FitConfig(**settings))
+    return replace(phase, fit=FitConfig(**settings))
 
 
 def _seconds(log: Path) -> float:
@@ -207,7 +223,7 @@ def _curves(folder: Path, phases: list[Phase]) -> dict[str, dict[str, Any]]:
             "hours": [round(float(hours[i[-1]]), 4) for i in parts]
         } | {
             key: [_mean(columns[key][i]) for i in parts]
-            for key in ("loss", "prompted_dice", "tracked_dice")
+            for key in ("loss", "prompted_dice", "tracked_dice", "class_dice")
         }
     return curves
 

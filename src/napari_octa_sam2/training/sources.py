@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_octa_sam2.errors import TrainingError
+from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.volume.phantom import PhantomConfig, make_enface, make_phantom
 
 
@@ -22,9 +23,10 @@ class Scene:
     images : numpy.ndarray
         Floats in 0..1, shape ``(depth, slow, fast)``.
     instances : numpy.ndarray
-        Labels of the single objects, same shape, 0 for background.
+        Labels of the single vessels, same shape, 0 for background.
     classes : mapping of str to numpy.ndarray
-        Boolean masks of whole classes, same shape.
+        Boolean masks of whole classes (`prompts.SEGMENTABLE`), same shape; those for
+        which there is truth.
     """
 
     images: np.ndarray
@@ -41,42 +43,32 @@ class Source(Protocol):
 
 
 class PhantomVolumes:
-    """Depth slices of procedural volumes, each used `reuse` times."""
-
-    def __init__(self, reuse: int = 24, pool: int = 6) -> None:
-        self.reuse = reuse
-        self.pool = pool
-        self._scenes: list[Scene] = []
-        self._draws = 0
+    """Depth slices of synthetic volumes, as far apart as OCTA-500's."""
 
     def draw(self, rng: np.random.Generator) -> Scene:
-        """Return one of the `pool` current volumes, replacing the oldest in turn."""
-        if len(self._scenes) < self.pool or self._draws % self.reuse == 0:
-            self._scenes = [*self._scenes, self._make(rng)][-self.pool :]
-        self._draws += 1
-        return self._scenes[rng.integers(len(self._scenes))]
-
-    def _make(self, rng: np.random.Generator) -> Scene:
+        """Return a fresh volume."""
         six = rng.random() < 0.4
         phantom = make_phantom(
             PhantomConfig(
                 seed=int(rng.integers(2**31)),
+                depth=160,
+                depth_mm=0.5,
                 size=400 if six else 304,
                 field_mm=6.0 if six else 3.0,
                 quality=float(rng.uniform(0.3, 1.0)),
             )
         )
-        objects = phantom.volume.labels["objects"]
-        faz = phantom.faz
         return Scene(
             images=normalised(phantom.volume.data),
-            instances=np.where(faz, 0, objects.data).astype(np.uint8),
-            classes={"RV": phantom.vessels, "FAZ": faz},
+            instances=np.where(
+                phantom.class_mask("RV"), phantom.volume.labels["objects"].data, 0
+            ).astype(np.uint8),
+            classes={name: phantom.class_mask(name) for name in SEGMENTABLE},
         )
 
 
 class PhantomProjections:
-    """En-face projections of procedural retinas, as sequences of one slice."""
+    """Synthetic en-face projections, as sequences of one slice."""
 
     def draw(self, rng: np.random.Generator) -> Scene:
         """Return a fresh projection."""
@@ -89,7 +81,7 @@ class PhantomProjections:
         return Scene(
             images=normalised(image[None]),
             instances=instances[None],
-            classes={key: masks[key][None] for key in ("RV", "FAZ")},
+            classes={name: masks[name][None] for name in SEGMENTABLE},
         )
 
 
@@ -137,6 +129,30 @@ class PairFolder:
             instances=components[None].astype(np.uint8),
             classes={"RV": mask[None]},
         )
+
+
+class Pool:
+    """Scenes that are costly to make, each drawn about `reuse` times.
+
+    Parameters
+    ----------
+    source : Source
+    size : int
+        Scenes held at a time; the oldest is replaced by a fresh one.
+    """
+
+    def __init__(self, source: Source, *, size: int, reuse: int) -> None:
+        self.source, self.size, self.reuse = source, size, reuse
+        self._scenes: list[Scene] = []
+        self._draws = 0
+
+    def draw(self, rng: np.random.Generator) -> Scene:
+        """Return one of the scenes held."""
+        if len(self._scenes) < self.size or self._draws % self.reuse == 0:
+            fresh = self.source.draw(rng)
+            self._scenes = [*self._scenes, fresh][-self.size :]
+        self._draws += 1
+        return self._scenes[rng.integers(len(self._scenes))]
 
 
 @dataclass(frozen=True)

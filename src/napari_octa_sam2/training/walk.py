@@ -5,14 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_octa_sam2.engine.frames import normalise
 from napari_octa_sam2.training import simulate
 from napari_octa_sam2.training.clips import Clip
-from napari_octa_sam2.training.losses import dense_loss, prompt_loss
+from napari_octa_sam2.training.losses import (
+    coverage,
+    dense_loss,
+    prompt_loss,
+    refined_loss,
+)
 from napari_octa_sam2.training.simulate import Points
+
+LOGIT_LIMIT = 32.0
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,7 @@ class Interaction:
     Parameters
     ----------
     kind : {"click", "clicks", "box", "mask"}
-        Prompt on the first slice.
+        Prompt on the first slice, for objects that are not a class as a whole.
     corrections : int
         Correction clicks on the first slice, each seeing the mask before it.
     late_correction : int, optional
@@ -34,87 +43,89 @@ class Interaction:
     late_correction: int | None
 
     @classmethod
-    def draw(cls, frames: int, generator: torch.Generator) -> Interaction:
+    def draw(cls, frames: int, rng: np.random.Generator) -> Interaction:
         """Return a random interaction for a clip of `frames` slices."""
         # A mask is the answer on its own slice: it trains nothing without a next one.
-        kinds = torch.tensor([0.45, 0.25, 0.2, 0.1 if frames > 1 else 0.0])
-        kind = int(torch.multinomial(kinds, 1, generator=generator))
-        late = frames > 2 and float(torch.rand(1, generator=generator)) < 0.25
+        weights = np.array([0.5, 0.2, 0.2, 0.1 if frames > 1 else 0.0])
+        kind = rng.choice(["click", "clicks", "box", "mask"], p=weights / weights.sum())
+        late = frames > 2 and rng.random() < 0.25
         return cls(
-            kind=("click", "clicks", "box", "mask")[kind],
-            corrections=int(torch.randint(0, 3, (1,), generator=generator)),
-            late_correction=(
-                int(torch.randint(1, frames, (1,), generator=generator))
-                if late
-                else None
-            ),
+            kind=str(kind),
+            corrections=int(rng.choice([0, 1, 2], p=[0.5, 0.35, 0.15])),
+            late_correction=int(rng.integers(1, frames)) if late else None,
         )
 
 
 @dataclass(frozen=True)
 class Walked:
-    """Loss of a batch of clips and the Dice of its present objects, prompted or not."""
+    """Loss of a batch of clips, and the Dice of what was there.
+
+    Of single objects on slices with prompts and on others, and of whole classes.
+    """
 
     loss: Tensor
-    dense_loss: float
     prompted_dice: float
     tracked_dice: float
+    class_dice: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is trained together.
+
+    `dense_head` maps the finest features to the logits of every class. It serves the
+    training alone: whole classes teach the encoder faster than single objects.
+    """
+
+    network: Any
+    refinement: Any
+    dense_head: Any
 
 
 def walk(
-    network: Any,
-    dense_head: torch.nn.Module,
-    batch: Clip,
-    interaction: Interaction,
-    generator: torch.Generator,
+    parts: Parts, batch: Clip, interaction: Interaction, rng: np.random.Generator
 ) -> Walked:
-    """Run a batch of clips through a ``SAM2Base`` network.
-
-    Parameters
-    ----------
-    network : sam2.modeling.sam2_base.SAM2Base
-    dense_head : torch.nn.Module
-        From the finest features to the logits of `DENSE_CLASSES`. It serves the
-        training alone: whole classes teach the encoder faster than single objects.
-    batch : Clip
-        Clips stacked along a new first axis.
-    """
-    images, masks = batch.images, batch.masks
-    clips, frames, size, _ = images.shape
-    objects = masks.shape[1]
-    backbone = network.forward_image(normalise(images.reshape(-1, 1, size, size)))
+    """Run a batch of clips (stacked along a new first axis) through the network."""
+    network = parts.network
+    clips, frames, native, _ = batch.images.shape
+    objects = batch.masks.shape[1]
+    size = network.image_size
+    images = batch.images.reshape(-1, 1, native, native)
+    scaled = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    backbone = network.forward_image(normalise(scaled))
+    dense = dense_loss(
+        parts.dense_head(backbone["backbone_fpn"][0]).float(),
+        batch.classes.transpose(1, 2).flatten(0, 1),
+        batch.known.repeat_interleave(frames, dim=0),
+    )
     owner = torch.arange(clips).repeat_interleave(objects)
-    truth = masks.flatten(0, 1)
+    truth, asked = batch.masks.flatten(0, 1), batch.asked.flatten()
     memory: dict[str, dict[int, Any]] = {
         "cond_frame_outputs": {},
         "non_cond_frame_outputs": {},
     }
-    dense = dense_loss(
-        dense_head(backbone["backbone_fpn"][0]),
-        batch.classes.transpose(1, 2).flatten(0, 1),
-        batch.known.repeat_interleave(frames, dim=0),
-    )
-    losses: list[Tensor] = []
-    prompted: list[Tensor] = []
-    tracked: list[Tensor] = []
+    losses, refined_losses = [dense], []
+    scores: dict[str, list[Tensor]] = {"prompted": [], "tracked": [], "whole": []}
     for t in range(frames):
         features = _features_of(network, backbone, owner * frames + t)
         target = truth[:, t]
+        pictures = images[owner * frames + t]
+        steps: list[Any] = [None]
         if t == 0:
-            steps = _first_slice_steps(target, interaction, generator)
+            steps = _first_slice_steps(target, asked, interaction, rng)
         elif t == interaction.late_correction:
             steps = [None, "correct"]
-        else:
-            steps = [None]
         points: Points | None = None
         logits: Tensor | None = None
+        shown: Tensor | None = None
+        passes = []
         for step in steps:
             mask_input = None
-            if step == "mask":
-                mask_input = target[:, None].float()
+            if isinstance(step, Tensor):
+                mask_input = step
             elif step == "correct":
-                assert logits is not None
-                click = simulate.correction_clicks(logits[:, 0] > 0, target, generator)
+                assert shown is not None
+                click = simulate.correction_clicks(shown[:, 0] > 0, target)
                 points = click if points is None else simulate.join(points, click)
             elif step is not None:
                 points = step
@@ -122,17 +133,32 @@ def walk(
                 network,
                 features,
                 memory,
-                t,
-                frames,
-                points,
+                (t, frames),
+                _to_input(points, size / native),
                 mask_input,
                 None if mask_input is not None or step is None else logits,
             )
-            candidates, ious, logits = outputs[1], outputs[2], outputs[4]
-            if step != "mask":
-                losses.append(prompt_loss(candidates, ious, outputs[6], target))
-                found = _dice(logits[:, 0] > 0, target)
-                (tracked if step is None else prompted).append(found)
+            candidates, _, ious, logits = outputs[:4]
+            if mask_input is None:
+                grid = (candidates.shape[-2], candidates.shape[-1])
+                covered = coverage(target[:, None], grid)[:, 0]
+                passes.append(
+                    prompt_loss(candidates, ious.float(), outputs[6].float(), covered)
+                )
+            last = step is steps[-1]
+            with torch.set_grad_enabled(last and mask_input is None):
+                shown = parts.refinement(pictures, logits)
+        assert shown is not None
+        if passes:
+            losses.append(torch.stack(passes).mean())
+            refined_losses.append(refined_loss(shown, target))
+            found = shown[:, 0] > 0
+            whole = asked >= 0
+            scores["whole"].append(_dice(found[whole], target[whole]))
+            kind = "prompted" if points is not None else "tracked"
+            scores[kind].append(_dice(found[~whole], target[~whole]))
+        if t == frames - 1:
+            break
         network._encode_memory_in_output(
             features[0], features[2], points, True, outputs[4], outputs[6], out
         )
@@ -140,27 +166,32 @@ def walk(
         out["pred_masks"] = outputs[3].detach()
         key = "cond_frame_outputs" if t == 0 else "non_cond_frame_outputs"
         memory[key][t] = out
+    loss = losses[0] + torch.stack(losses[1:]).mean()
     return Walked(
-        loss=torch.stack(losses).mean() + dense,
-        dense_loss=float(dense.detach()),
-        prompted_dice=_mean(prompted),
-        tracked_dice=_mean(tracked),
+        loss=loss + torch.stack(refined_losses).mean(),
+        prompted_dice=_mean(scores["prompted"]),
+        tracked_dice=_mean(scores["tracked"]),
+        class_dice=_mean(scores["whole"]),
     )
 
 
 def _first_slice_steps(
-    target: Tensor, interaction: Interaction, generator: torch.Generator
+    target: Tensor, asked: Tensor, interaction: Interaction, rng: np.random.Generator
 ) -> list[Any]:
-    corrections = ["correct"] * interaction.corrections
     if interaction.kind == "mask":
-        return ["mask"]
+        return [target[:, None].float()]
     if interaction.kind == "box":
-        jitter = target.shape[-1] * 0.02
-        return [simulate.boxes(target, jitter, generator), *corrections]
-    if interaction.kind == "clicks":
-        count = int(torch.randint(2, 6, (1,), generator=generator))
-        return [simulate.first_clicks(target, count, generator), *corrections]
-    return [simulate.first_clicks(target, 1, generator), *corrections]
+        first = simulate.boxes(target, target.shape[-1] * 0.02, rng)
+    elif interaction.kind == "clicks":
+        first = simulate.first_clicks(target, int(rng.integers(2, 6)), rng)
+    else:
+        first = simulate.first_clicks(target, 1, rng)
+    corrections = ["correct"] * interaction.corrections
+    return [simulate.ask_for_classes(first, asked), *corrections]
+
+
+def _to_input(points: Points | None, scale: float) -> Points | None:
+    return None if points is None else (points[0] * scale, points[1])
 
 
 def _features_of(network: Any, backbone: dict[str, Any], rows: Tensor) -> Any:
@@ -176,22 +207,17 @@ def _decode(
     network: Any,
     features: Any,
     memory: dict[str, Any],
-    t: int,
-    frames: int,
+    at: tuple[int, int],
     points: Points | None,
     mask_input: Tensor | None,
     previous: Tensor | None,
 ) -> tuple[dict[str, Any], Any]:
-    low_res = None
-    if previous is not None and points is not None:
-        low_res = torch.nn.functional.interpolate(
-            previous.detach().clamp(-32, 32),
-            size=network.sam_prompt_encoder.mask_input_size,
-            mode="bilinear",
-        )
+    if mask_input is not None:
+        size = (network.image_size, network.image_size)
+        mask_input = F.interpolate(mask_input, size, mode="bilinear")
     out, outputs, _, _ = network._track_step(
-        frame_idx=t,
-        is_init_cond_frame=t == 0,
+        frame_idx=at[0],
+        is_init_cond_frame=at[0] == 0,
         current_vision_feats=features[0],
         current_vision_pos_embeds=features[1],
         feat_sizes=features[2],
@@ -202,9 +228,13 @@ def _decode(
         ),
         mask_inputs=mask_input,
         output_dict=memory,
-        num_frames=frames,
+        num_frames=at[1],
         track_in_reverse=False,
-        prev_sam_mask_logits=low_res,
+        prev_sam_mask_logits=(
+            None
+            if previous is None or points is None
+            else previous.detach().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        ),
     )
     return out, outputs
 

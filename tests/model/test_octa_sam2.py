@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
 
-from napari_octa_sam2.model.painted import PaintedPromptEncoder, paint
+from napari_octa_sam2.model.octa_sam2 import FIRST_CLASS, OctaPromptEncoder, paint
 
 
 def test_clicks_are_spots_where_they_are_and_boxes_are_filled():
@@ -24,7 +24,7 @@ def test_padding_paints_nothing():
 
 def test_at_the_start_it_is_sam2s_own_encoder():
     torch.manual_seed(0)
-    painted = PaintedPromptEncoder(32, (8, 8), (128, 128), 16)
+    painted = OctaPromptEncoder(32, (8, 8), (128, 128), 16, classes=2)
     plain = PromptEncoder(32, (8, 8), (128, 128), 16)
     plain.load_state_dict(painted.state_dict(), strict=False)
     points = torch.rand(2, 3, 2) * 128, torch.tensor([[1, 0, -1], [2, 3, 1]])
@@ -33,3 +33,21 @@ def test_at_the_start_it_is_sam2s_own_encoder():
         painted(points, None, masks), plain(points, None, masks), strict=True
     ):
         torch.testing.assert_close(found, expected)
+
+
+def test_a_class_prompt_has_no_place_and_says_which_class():
+    torch.manual_seed(0)
+    encoder = OctaPromptEncoder(32, (8, 8), (128, 128), 16, classes=3)
+    torch.nn.init.normal_(encoder.painting[-1].weight)
+
+    def encode(x, label):
+        points = torch.tensor([[[x, 5.0]]]), torch.tensor([[label]])
+        return encoder(points, None, None)
+
+    here, there = encode(3.0, FIRST_CLASS + 1), encode(90.0, FIRST_CLASS + 1)
+    other = encode(3.0, FIRST_CLASS + 2)
+    for a, b, c in zip(here, there, other, strict=True):
+        torch.testing.assert_close(a, b)
+        assert not torch.allclose(a, c)
+    pictures = paint(*(torch.zeros(1, 1, 2), torch.tensor([[FIRST_CLASS]])), 64, 8, 3)
+    assert pictures.flatten(2).sum(-1).tolist() == [[0, 0, 0, 64, 0, 0]]

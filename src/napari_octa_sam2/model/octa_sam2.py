@@ -1,8 +1,11 @@
-"""SAM 2 with two short cuts for a network that is trained from scratch in an hour.
+"""SAM 2 for OCTA: small, prompted by class too, and quick to train from scratch.
 
-Clicks and boxes are also painted onto the image embedding: from a picture of a click
-its place is learned long before it is from the Fourier code that SAM 2 gives its
-decoder. The painted part starts at zero, so that the network starts as plain SAM 2.
+Clicks, boxes and classes are also painted onto the image embedding: from a picture of
+a click its place is learned long before it is from the Fourier code that SAM 2 gives
+its decoder. The painted part starts at zero, so that the network starts as plain SAM 2.
+
+A class prompt ("all large vessels") is a point without a place: its label is
+`FIRST_CLASS` plus the index of the class.
 
 A slice without prompts is given the mask of the slice before it as a mask prompt,
 beside SAM 2's memory: neighbouring depth slices look alike, and the mask says which
@@ -11,34 +14,41 @@ of several like vessels is meant.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
+from sam2.modeling.sam.transformer import TwoWayTransformer
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
-POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3
+POSITIVE, NEGATIVE, BOX_START, BOX_END, FIRST_CLASS = 1, 0, 2, 3, 4
 LOGIT_LIMIT = 32.0  # as SAM 2 limits the logits that it is given back
 
 
-def paint(points: Tensor, labels: Tensor, input_size: int, grid: int) -> Tensor:
-    """Return pictures of prompts: positive clicks, negative clicks, boxes.
+def paint(
+    points: Tensor, labels: Tensor, input_size: int, grid: int, classes: int = 0
+) -> Tensor:
+    """Return pictures of prompts: positive clicks, negative clicks, boxes, classes.
 
     Parameters
     ----------
     points : Tensor
         (x, y) in pixels of the network's input, shape ``(objects, points, 2)``.
     labels : Tensor
-        SAM 2's labels, shape ``(objects, points)``; -1 is padding.
+        SAM 2's labels and class prompts, shape ``(objects, points)``; -1 is padding.
     input_size, grid : int
         Side of the input and of the pictures.
+    classes : int
+        Number of classes.
 
     Returns
     -------
     Tensor
-        Shape ``(objects, 3, grid, grid)``, 0 to 1: Gaussian spots with a standard
-        deviation of 1.5 cells, and filled boxes.
+        Shape ``(objects, 3 + classes, grid, grid)``, 0 to 1: Gaussian spots with a
+        standard deviation of 1.5 cells, filled boxes, and ones for a class asked for.
     """
     place = (torch.arange(grid, device=points.device) + 0.5) * (input_size / grid)
     sigma = 1.5 * input_size / grid
@@ -57,11 +67,19 @@ def paint(points: Tensor, labels: Tensor, input_size: int, grid: int) -> Tensor:
         low, high = points[:, first, :, None], points[:, first + 1, :, None]
         within = (place >= low) & (place <= high)
         inside |= is_box[:, None, None] & within[:, 1, :, None] & within[:, 0, None, :]
-    return torch.stack([*pictures, inside.to(spots.dtype)], 1)
+    wanted = FIRST_CLASS + torch.arange(classes, device=labels.device)
+    asked = (labels[..., None] == wanted).any(1).to(spots.dtype)
+    return torch.cat(
+        [
+            torch.stack([*pictures, inside.to(spots.dtype)], 1),
+            asked[..., None, None].expand(-1, -1, grid, grid),
+        ],
+        1,
+    )
 
 
-class PaintedPromptEncoder(PromptEncoder):  # type: ignore[misc]
-    """SAM 2's prompt encoder with painted points and boxes added to the dense part."""
+class OctaPromptEncoder(PromptEncoder):  # type: ignore[misc]
+    """SAM 2's prompt encoder with class prompts, and prompts painted as well."""
 
     def __init__(
         self,
@@ -69,14 +87,16 @@ class PaintedPromptEncoder(PromptEncoder):  # type: ignore[misc]
         image_embedding_size: tuple[int, int],
         input_image_size: tuple[int, int],
         mask_in_chans: int,
+        classes: int,
     ) -> None:
         super().__init__(
             embed_dim, image_embedding_size, input_image_size, mask_in_chans
         )
+        self.class_embeddings = nn.Embedding(classes, embed_dim)
         self.painting = nn.Sequential(
-            nn.Conv2d(3, mask_in_chans, 4, stride=2, padding=1),
+            nn.Conv2d(3 + classes, 2 * mask_in_chans, 4, stride=2, padding=1),
             nn.GELU(),
-            nn.Conv2d(mask_in_chans, 2 * mask_in_chans, 4, stride=2, padding=1),
+            nn.Conv2d(2 * mask_in_chans, 2 * mask_in_chans, 4, stride=2, padding=1),
             nn.GELU(),
             nn.Conv2d(2 * mask_in_chans, embed_dim, 1),
         )
@@ -93,21 +113,64 @@ class PaintedPromptEncoder(PromptEncoder):  # type: ignore[misc]
         sparse, dense = super().forward(points, boxes, masks)
         if points is not None:
             size, grid = self.input_image_size[0], self.mask_input_size[0]
-            dense = dense + self.painting(paint(*points, size, grid))
+            classes = self.class_embeddings.num_embeddings
+            dense = dense + self.painting(paint(*points, size, grid, classes))
         return sparse, dense
 
+    def _embed_points(self, points: Tensor, labels: Tensor, pad: bool) -> Tensor:
+        embedded: Tensor = super()._embed_points(points, labels, pad)
+        index = labels.long() - FIRST_CLASS
+        named = self.class_embeddings(index.clamp(min=0))
+        given = torch.where(
+            (index >= 0)[..., None], named, embedded[:, : labels.shape[1]]
+        )
+        return torch.cat([given, embedded[:, labels.shape[1] :]], 1)
 
-class PaintedSAM2(SAM2Base):  # type: ignore[misc]
-    """``SAM2Base`` with a `PaintedPromptEncoder`, prompted by the slice before."""
+
+class OctaSAM2(SAM2Base):  # type: ignore[misc]
+    """``SAM2Base`` with an `OctaPromptEncoder`, prompted by the slice before.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Names of the classes it can be asked for as a whole.
+    decoder_width : int
+        Hidden channels of the decoder's transformer (SAM 2: 2048).
+    """
+
+    def __init__(
+        self, *args: Any, classes: Sequence[str], decoder_width: int, **kwargs: Any
+    ) -> None:
+        self.classes = tuple(classes)
+        self._decoder_width = decoder_width
+        super().__init__(*args, **kwargs)
 
     def _build_sam_heads(self) -> None:
         super()._build_sam_heads()
         side = self.sam_image_embedding_size
-        self.sam_prompt_encoder = PaintedPromptEncoder(
+        self.sam_prompt_encoder = OctaPromptEncoder(
             embed_dim=self.sam_prompt_embed_dim,
             image_embedding_size=(side, side),
             input_image_size=(self.image_size, self.image_size),
             mask_in_chans=16,
+            classes=len(self.classes),
+        )
+        self.sam_mask_decoder = MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(
+                depth=2,
+                embedding_dim=self.sam_prompt_embed_dim,
+                mlp_dim=self._decoder_width,
+                num_heads=8,
+            ),
+            transformer_dim=self.sam_prompt_embed_dim,
+            iou_head_depth=3,
+            iou_head_hidden_dim=256,
+            use_high_res_features=self.use_high_res_features_in_sam,
+            iou_prediction_use_sigmoid=self.iou_prediction_use_sigmoid,
+            pred_obj_scores=self.pred_obj_scores,
+            pred_obj_scores_mlp=self.pred_obj_scores_mlp,
+            use_multimask_token_for_obj_ptr=self.use_multimask_token_for_obj_ptr,
         )
 
     def _track_step(

@@ -1,0 +1,205 @@
+"""What a run of the click protocol found: as text, JSON, CSV, Markdown and a plot."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_octa_sam2.errors import WriteError
+from napari_octa_sam2.protocol.clicks import CAP, CLICKS, LEVELS
+from napari_octa_sam2.protocol.records import SLICE_DICE, Figure, TaskReport
+
+FILES = ("clicks.json", "clicks.csv", "clicks.md", "clicks.png")
+Rows = list[list[str]]
+_FIGURES = ["task", "figure", "n", "mean", "SD", "median", "min", "max", "worst"]
+_MEASURES = {"dice": "Dice", "cldice": "clDice"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a run measured.
+
+    Parameters
+    ----------
+    record : mapping
+        Model and hash, device, threads, versions, constants of the protocol.
+    tasks : tuple of TaskReport
+        One a task and split.
+    complete : bool
+        False if the run was stopped.
+    """
+
+    record: Mapping[str, Any]
+    tasks: tuple[TaskReport, ...]
+    complete: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything, ready for JSON; what is nan becomes None."""
+        tasks = [task.to_json() for task in self.tasks]
+        return {"complete": self.complete, "record": dict(self.record), "tasks": tasks}
+
+    def figures(self) -> Rows:
+        """Return a header, and the figures that stand for each task."""
+        rows = [[*_FIGURES, "target", "met"]]
+        for task in self.tasks:
+            shown = {*task.judged, SLICE_DICE}
+            rows += [_figure_row(task, f) for f in task.figures() if f.key in shown]
+        return rows
+
+    def curves(self) -> Rows:
+        """Return a header, and Dice and clDice against clicks of the en-face tasks."""
+        rows = [["task", "mean", *(_after(k) for k in CLICKS)]]
+        rows[0] += [f"NoC@{level:.2f}" for level in LEVELS] + ["not reached"]
+        for task in self.tasks:
+            if not task.has_curves:
+                continue
+            for measure, title in _MEASURES.items():
+                means = [task.figure(f"{measure}@{k}").mean for k in CLICKS]
+                needed = _clicks_needed(task) if measure == "dice" else []
+                row = [task.label, title, *map(_cell, means), *needed]
+                rows.append(row + [""] * (len(rows[0]) - len(row)))
+        return rows
+
+    def table(self) -> str:
+        """Return both tables as plain text for a terminal."""
+        blocks = ["" if self.complete else "INCOMPLETE: the run was stopped"]
+        blocks.append(_aligned(self.figures()))
+        if len(curves := self.curves()) > 1:
+            blocks.append(f"against clicks (NoC: clicks needed, at most {CAP})")
+            blocks.append(_aligned(curves))
+        return "\n\n".join(block for block in blocks if block)
+
+    def markdown(self) -> str:
+        """Return the tables and the record as Markdown."""
+        model = self.record["model"]
+        stopped = "" if self.complete else "**Incomplete: the run was stopped.**\n\n"
+        prompts = "\n".join(
+            f"- {task.label}: {task.title}; {task.prompts}." for task in self.tasks
+        )
+        return (
+            f"# {model['name']}: click protocol\n\n{stopped}{prompts}\n\n"
+            f"{_piped(self.figures())}\n\n"
+            f"NoC: clicks needed for a Dice, {CAP} where it is not reached.\n\n"
+            f"{_piped(self.curves())}\n\n"
+            f"```json\n{json.dumps(dict(self.record), indent=1)}\n```\n"
+        )
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write `FILES` into a folder, which is made if need be; return their paths.
+
+        Raises
+        ------
+        WriteError
+            If it cannot be written.
+        """
+        from napari_octa_sam2.protocol.plot import draw
+
+        paths = [require_folder(folder) / name for name in FILES]
+        as_json, as_csv, as_markdown, as_plot = paths
+        try:
+            text = json.dumps(self.to_json(), indent=1) + "\n"
+            as_json.write_text(text, "utf-8")
+            with as_csv.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows(self._single_values())
+            as_markdown.write_text(self.markdown(), "utf-8")
+            draw(self.tasks, title=self.record["model"]["name"]).savefig(as_plot)
+        except OSError as error:
+            raise WriteError(
+                f"cannot write the figures into {folder}: {error.strerror}; choose a "
+                "folder that you may write to"
+            ) from error
+        return paths
+
+    def _single_values(self) -> Rows:
+        rows = [["task", "split", "figure", "sample", "value"]]
+        for task in self.tasks:
+            for figure in task.figures():
+                rows += [
+                    [task.name, task.split, figure.key, name, repr(value)]
+                    for name, value in zip(figure.names, figure.values, strict=True)
+                    if not math.isnan(value)
+                ]
+        return rows
+
+
+def require_folder(folder: Path) -> Path:
+    """Return `folder`, made if need be.
+
+    Raises
+    ------
+    WriteError
+        If it is a file, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"{folder}: expected a folder for the figures, found that it cannot be "
+            f"made ({error.strerror}); choose another one"
+        ) from error
+    return folder
+
+
+def _figure_row(task: TaskReport, figure: Figure) -> list[str]:
+    samples = len(figure.known)
+    lowest = not (figure.target and figure.target.at_most)
+    lowest &= not figure.key.startswith("false area")
+    (low, _), (high, _) = figure.extreme(True), figure.extreme(False)
+    statistics = [figure.mean, figure.sd, figure.median, low, high]
+    met = {None: "", True: "yes", False: "no"}[task.met(figure)]
+    return [
+        task.label,
+        figure_title(figure.key),
+        f"{samples}" if task.complete else f"{samples} (part)",
+        *map(_cell, statistics),
+        figure.extreme(lowest)[1],
+        str(figure.target or ""),
+        met,
+    ]
+
+
+def figure_title(key: str) -> str:
+    """Return the key of a figure as users read it."""
+    measure, _, count = key.partition("@")
+    if not count:
+        return {"dice": "Dice, by object", SLICE_DICE: "Dice, by slice"}.get(key, key)
+    return f"{_MEASURES[measure]}, {_after(int(count))}"
+
+
+def _after(clicks: int) -> str:
+    if not clicks:
+        return "class prompt"
+    return f"{clicks} click{'s' if clicks > 1 else ''}"
+
+
+def _clicks_needed(task: TaskReport) -> list[str]:
+    needed = [task.figure(f"noc@{level:.2f}").mean for level in LEVELS]
+    reached = [task.figure(f"reached@{level:.2f}").values for level in LEVELS]
+    failed = "/".join(f"{sum(1 - value for value in v):.0f}" for v in reached)
+    return [*map(_cell, needed), failed]
+
+
+def _cell(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.4g}"
+
+
+def _aligned(rows: Rows) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if column < 2 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _piped(rows: Rows) -> str:
+    header, *body = rows
+    rule = ["---"] * 2 + ["--:"] * (len(header) - 2)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])

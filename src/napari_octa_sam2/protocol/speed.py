@@ -1,0 +1,100 @@
+"""How fast a model answers clicks and follows an object, beside stock SAM 2.1 tiny."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import numpy as np
+
+from napari_octa_sam2.engine.session import Session
+from napari_octa_sam2.model.loading import LoadedModel, build_network
+from napari_octa_sam2.model.registry import get_entry
+from napari_octa_sam2.prompts import Prompt
+from napari_octa_sam2.protocol.records import Sample, Target
+from napari_octa_sam2.volume.phantom import make_enface
+
+NAME = "speed"
+TITLE = "warm clicks and propagation of 1 object on 304 x 304 pixels, on the CPU"
+STOCK = "sam2.1_hiera_tiny"
+SIZE = 304  # OCTA-500 at 3 mm
+CLICKS = 20
+FOLLOWED = 8  # slices of the stock network, whose memory holds seven
+PER_STOCK_SLICE = 3  # slices of the model between two of the stock network
+JUDGED = ("click [ms]", "slices/s", "times stock")
+TARGETS = {
+    "click [ms]": Target(60, at_most=True),
+    "slices/s": Target(5),
+    "times stock": Target(25),
+}
+PROMPTS = (
+    f"median of {CLICKS} first clicks on a slice whose features are known; median "
+    f"slice of a propagation, interleaved with that of {STOCK} with random weights"
+)
+
+
+def measure(model: LoadedModel, stopped: Callable[[], bool]) -> list[Sample]:
+    """Return click latency and slices a second; nothing if stopped on the way."""
+    data = slices(1 + FOLLOWED * PER_STOCK_SLICE)
+    clicks = click_times(Session(data[:1], model, device="cpu"))
+    own = slice_times(Session(data, model, device="cpu"))
+    stock = slice_times(Session(data, stock_model(), device="cpu"))
+    seconds: list[float] = []
+    stock_seconds: list[float] = []
+    for _ in range(FOLLOWED):
+        if stopped():
+            return []
+        seconds += islice(own, PER_STOCK_SLICE)
+        stock_seconds += islice(stock, 1)
+    median, stock_median = map(statistics.median, (seconds, stock_seconds))
+    values = {
+        "click [ms]": 1000 * statistics.median(clicks),
+        "slices/s": 1 / median,
+        "times stock": stock_median / median,
+        f"slices/s of {STOCK}": 1 / stock_median,
+    }
+    detail = {
+        "click_seconds": clicks,
+        "slice_seconds": seconds,
+        "stock_slice_seconds": stock_seconds,
+    }
+    return [Sample(model.name, values, detail=detail)]
+
+
+def stock_model() -> LoadedModel:
+    """Return SAM 2.1 tiny with random weights: its speed does not depend on them."""
+    return LoadedModel(build_network(get_entry(STOCK).config), STOCK, "")
+
+
+def click_times(session: Session) -> list[float]:
+    """Return the seconds of each of `CLICKS` clicks on a slice seen before."""
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, min(session.data.shape[1:]) - 1, (CLICKS, 2))
+    session.add(Prompt(1, 0, ((0.0, 0.0),), (1,)))
+    times = []
+    for row, col in places.tolist():
+        began = time.perf_counter()
+        session.set_prompts(1, 0, [Prompt(1, 0, ((row, col),), (1,))])
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def slice_times(session: Session) -> Iterator[float]:
+    """Yield the seconds of each slice that is followed from a click on the first."""
+    middle = session.data.shape[1] / 2
+    session.add(Prompt(1, 0, ((middle, middle),), (1,)))
+    following = session.propagate("forward")
+    next(following)  # the clicked slice itself
+    while True:
+        began = time.perf_counter()
+        if next(following, None) is None:
+            return
+        yield time.perf_counter() - began
+
+
+def slices(count: int) -> np.ndarray:
+    """Return an en-face phantom that drifts by a pixel a slice."""
+    image, _, _ = make_enface(seed=0, size=SIZE)
+    return np.stack([np.roll(image, shift, 1) for shift in range(count)])
