@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_octa_sam2.errors import TrainingError
+from napari_octa_sam2.errors import ModelError, TrainingError
 from napari_octa_sam2.metrics.clicks import next_click
 from napari_octa_sam2.model.loading import (
+    LoadedModel,
     build_network,
     build_refinement,
+    load_refinement,
     load_weights,
 )
 from napari_octa_sam2.model.octa_sam2 import FIRST_CLASS
@@ -263,11 +265,12 @@ def untrained():
 
 def test_a_recipe_leaves_weights_and_the_record_to_repeat_it(tmp_path, monkeypatch):
     phases = (
-        recipes.Phase("1-a", CLIP, FitConfig(steps=2, clips=1, workers=0)),
-        recipes.Phase("2-b", CLIP, FitConfig(steps=1, clips=1, workers=0, seed=1)),
+        recipes.Phase("1-a", {}, CLIP, FitConfig(steps=2, clips=1, workers=0)),
+        recipes.Phase("2-b", {}, CLIP, FitConfig(steps=1, clips=1, workers=0, seed=1)),
     )
-    monkeypatch.setitem(recipes.RECIPES, "octa-nano", phases)
-    monkeypatch.setattr(recipes, "octa_nano_source", lambda rossa: Bars())
+    recipe = recipes.Recipe(phases, config="octa-nano.yaml")
+    monkeypatch.setitem(recipes.RECIPES, "octa-nano", recipe)
+    monkeypatch.setattr(recipes, "mixture", lambda data, rossa: Bars())
     reports = list(recipes.train("octa-nano", tmp_path))
     assert [r.phase for r in reports] == ["1-a", "1-a", "2-b"]
     record = json.loads((tmp_path / "octa-nano.json").read_text())
@@ -278,7 +281,33 @@ def test_a_recipe_leaves_weights_and_the_record_to_repeat_it(tmp_path, monkeypat
     assert list(recipes.train("octa-nano", tmp_path)) == []
 
 
+def test_a_head_is_trained_behind_a_model_that_stays_as_it_is(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    network = build_network("octa-nano.yaml", input_size=64)
+    network.classes = ()  # as stock SAM 2 has none
+    torch.save(network.state_dict(), tmp_path / "mine.pt")
+    fitted = FitConfig(steps=2, clips=1, workers=0, frozen=("network",), average=0)
+    recipe = recipes.Recipe((recipes.Phase("1-a", {}, CLIP, fitted),))
+    monkeypatch.setitem(recipes.RECIPES, "refinement", recipe)
+    monkeypatch.setattr(recipes, "mixture", lambda data, rossa: Bars())
+    monkeypatch.setattr(
+        recipes, "load_model", lambda *_, **__: LoadedModel(network, "mine", "")
+    )
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    list(recipes.train("refinement", tmp_path / "run", model=tmp_path / "mine.pt"))
+    after = network.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    head = load_refinement(tmp_path / "run" / "refinement.safetensors")
+    assert head.last.weight.abs().sum() > 0
+    with pytest.raises(ModelError, match="is no refinement head"):
+        load_refinement(tmp_path / "mine.pt")
+
+
 def test_bad_settings_are_refused(tmp_path):
+    with pytest.raises(TrainingError, match="trains behind a model"):
+        list(recipes.train("refinement", tmp_path))
+    with pytest.raises(TrainingError, match="begins from scratch"):
+        list(recipes.train("octa-nano", tmp_path, model="sam2.1_hiera_tiny"))
     with pytest.raises(TrainingError, match="at least one step"):
         FitConfig(steps=0)
     with pytest.raises(TrainingError, match="expected a recipe of octa-nano"):

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Annotated[str, typer.Option(help="Name of the recipe.")],
+    recipe: Annotated[str, typer.Option(help="octa-nano or refinement.")],
     out: Annotated[
         Path,
         typer.Option(metavar="DIR", help="Folder of the run; one begun is continued."),
     ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH", help="Model behind which `refinement` trains a head."
+        ),
+    ] = None,
     rossa: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the ROSSA data set, if at hand."),
@@ -29,7 +35,7 @@ def train(
         float, typer.Option(min=0.0, help="Multiplies the steps; 1 as published.")
     ] = 1.0,
 ) -> None:
-    """Train a network from scratch.
+    """Train a network from scratch, or a refinement head behind a model.
 
     Ctrl-C stops after the step in work; the same command goes on from there.
     """
@@ -38,7 +44,12 @@ def train(
     finished = out / f"{recipe}.safetensors"
     with stop_on_signal() as stopped, progress("steps") as tell:
         reports = run(
-            recipe, out, rossa=rossa, step_factor=steps_factor, should_stop=stopped
+            recipe,
+            out,
+            model=model,
+            rossa=rossa,
+            step_factor=steps_factor,
+            should_stop=stopped,
         )
         recent: deque[float] = deque(maxlen=20)
         try:

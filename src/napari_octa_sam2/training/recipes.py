@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from napari_octa_sam2 import __version__
 from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.model.loading import (
     REFINEMENT,
     build_network,
     build_refinement,
-    file_sha256,
+    load_model,
 )
+from napari_octa_sam2.model.refinement import RefinementHead
 from napari_octa_sam2.training.clips import ClipConfig
 from napari_octa_sam2.training.fit import FitConfig, StepReport, fit
+from napari_octa_sam2.training.record import export, joined, split_into
 from napari_octa_sam2.training.sources import (
     Mixture,
     PairFolder,
@@ -70,8 +68,31 @@ OCTA_NANO = (
         FitConfig(steps=500, clips=1, learning_rate=2e-4, warmup=30, seed=2),
     ),
 )
-CURVE_POINTS = 30
-RECIPES = {"octa-nano": OCTA_NANO}
+REFINEMENT_HEAD = (
+    Phase(
+        "1-refinement",
+        {"projections": 0.55, "rossa": 0.45},
+        ClipConfig(),
+        FitConfig(steps=600, learning_rate=1e-3, frozen=("network",)),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Phases of a training, and the configuration of the network that is trained.
+
+    Without `config` a refinement head is trained behind a model that is given.
+    """
+
+    phases: tuple[Phase, ...]
+    config: str | None = None
+
+
+RECIPES = {
+    "octa-nano": Recipe(OCTA_NANO, config="octa-nano.yaml"),
+    "refinement": Recipe(REFINEMENT_HEAD),
+}
 
 
 @dataclass(frozen=True)
@@ -100,9 +121,10 @@ def mixture(data: Mapping[str, float], rossa: Path | None) -> Source:
 
 
 def train(
-    recipe: str,
+    name: str,
     folder: Path,
     *,
+    model: str | Path | None = None,
     rossa: Path | None = None,
     step_factor: float = 1.0,
     should_stop: Callable[[], bool] = lambda: False,
@@ -110,41 +132,46 @@ def train(
     """Run a recipe, phase after phase, and yield a report a step.
 
     An interrupted run in `folder` is continued. At the end `folder` holds
-    ``<recipe>.safetensors`` (half precision) and ``<recipe>.json`` with the
-    settings, versions, wall time and hash.
+    ``<name>.safetensors`` (half precision) and ``<name>.json`` with the settings,
+    versions, wall time and hash.
 
     Parameters
     ----------
-    recipe : str
+    name : str
         A key of `RECIPES`.
+    model : str or Path, optional
+        Name or checkpoint of the model behind which ``"refinement"`` trains a head.
+    rossa : Path, optional
+        Folder that holds ROSSA's ``train_manual`` and ``train_sam``.
     step_factor : float
         Multiplies the steps of every phase; 1 is the published recipe.
 
     Raises
     ------
     TrainingError
-        If the recipe is unknown or its data cannot be read.
+        If the recipe is unknown, wants a model and has none or has one and wants
+        none, or its data cannot be read.
     """
-    if recipe not in RECIPES:
-        raise TrainingError(
-            f"expected a recipe of {', '.join(RECIPES)}, found {recipe!r}"
-        )
+    recipe = _recipe(name, model)
     folder.mkdir(parents=True, exist_ok=True)
-    phases = [_scaled(phase, step_factor) for phase in RECIPES[recipe]]
-    config = f"{recipe}.yaml"
+    phases = [_scaled(phase, step_factor) for phase in recipe.phases]
     torch.manual_seed(0)
-    weights = joined(build_network(config), build_refinement(config))
+    weights: dict[str, Tensor] | None = None
     for phase in phases:
         finished = folder / phase.name / "weights.safetensors"
         if not finished.exists():
-            network = build_network(config, input_size=phase.clip.size)
-            head = build_refinement(config)
-            split_into(weights, network, head)
+            network, head = _begin(recipe, model, phase.clip.size)
+            if weights is not None:
+                split_into(weights, network, head)
+            clip = phase.clip
+            if recipe.config is None:
+                whole = clip.whole if getattr(network, "classes", ()) else 0.0
+                clip = replace(clip, size=network.image_size, whole=whole)
             for report in fit(
                 network,
                 head,
                 mixture(phase.data, rossa),
-                phase.clip,
+                clip,
                 phase.fit,
                 folder / phase.name,
                 should_stop=should_stop,
@@ -154,85 +181,50 @@ def train(
                     return
             save_file(joined(network, head), finished)
         weights = load_file(finished)
-    export(weights, folder, recipe, phases, rossa is not None)
-
-
-def joined(network: Any, refinement: Any) -> dict[str, torch.Tensor]:
-    """Return the weights of both, as a checkpoint holds them."""
-    head = {REFINEMENT + k: v for k, v in refinement.state_dict().items()}
-    return {k: v.contiguous() for k, v in (network.state_dict() | head).items()}
-
-
-def split_into(weights: dict[str, torch.Tensor], network: Any, refinement: Any) -> None:
-    """Load what `joined` returned."""
-    own = [key for key in weights if key.startswith(REFINEMENT)]
-    refinement.load_state_dict({k.removeprefix(REFINEMENT): weights[k] for k in own})
-    network.load_state_dict({k: v for k, v in weights.items() if k not in own})
-
-
-def export(
-    weights: dict[str, torch.Tensor],
-    folder: Path,
-    recipe: str,
-    phases: list[Phase],
-    with_rossa: bool,
-) -> Path:
-    """Write half-precision weights and the record of how they came about."""
-    path = folder / f"{recipe}.safetensors"
-    save_file({k: v.half().contiguous() for k, v in weights.items()}, path)
-    record: dict[str, Any] = {
-        "recipe": recipe,
-        "version": __version__,
-        "sha256": file_sha256(path),
-        "bytes": path.stat().st_size,
-        "data": ["phantom"] + (["ROSSA (MIT licence)"] if with_rossa else []),
-        "phases": [asdict(phase) for phase in phases],
-        "seconds": round(sum(_seconds(folder / p.name / "log.csv") for p in phases)),
-        "curves": _curves(folder, phases),
-        "machine": {
-            "processor": platform.machine(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "finished": time.strftime("%Y-%m-%d"),
+    assert weights is not None
+    about: dict[str, Any] = {
+        "data": ["phantom"] + ([] if rossa is None else ["ROSSA (MIT licence)"])
     }
-    path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    return path
+    if recipe.config is None:
+        weights = _head_alone(weights)
+        about["model"] = str(model)
+    export(weights, folder, name, phases, about)
+
+
+def _recipe(name: str, model: str | Path | None) -> Recipe:
+    if name not in RECIPES:
+        raise TrainingError(
+            f"expected a recipe of {', '.join(RECIPES)}, found {name!r}"
+        )
+    recipe = RECIPES[name]
+    if recipe.config is None and model is None:
+        raise TrainingError(
+            f"the recipe {name} trains behind a model: name one, or a checkpoint"
+        )
+    if recipe.config is not None and model is not None:
+        raise TrainingError(f"the recipe {name} begins from scratch: leave out {model}")
+    return recipe
+
+
+def _begin(recipe: Recipe, model: str | Path | None, size: int) -> tuple[Any, Any]:
+    """Return the network and the head as they are before the first phase."""
+    if recipe.config is not None:
+        network = build_network(recipe.config, input_size=size)
+        return network, build_refinement(recipe.config)
+    assert model is not None
+    return load_model(model, refinement=False).network, RefinementHead()
+
+
+def _head_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what `model.loading.load_refinement` reads."""
+    head = {
+        key.removeprefix(REFINEMENT): value
+        for key, value in weights.items()
+        if key.startswith(REFINEMENT)
+    }
+    return head | {"channels": torch.tensor(RefinementHead().channels)}
 
 
 def _scaled(phase: Phase, factor: float) -> Phase:
     settings = asdict(phase.fit) | {"steps": max(1, round(phase.fit.steps * factor))}
     return replace(phase, fit=FitConfig(**settings))
-
-
-def _seconds(log: Path) -> float:
-    return float(sum(_columns(log)["seconds"]))
-
-
-def _curves(folder: Path, phases: list[Phase]) -> dict[str, dict[str, Any]]:
-    """Return each phase's log, averaged over stretches, against hours of training."""
-    curves: dict[str, dict[str, Any]] = {}
-    before = 0.0
-    for phase in phases:
-        columns = _columns(folder / phase.name / "log.csv")
-        hours = (before + np.cumsum(columns["seconds"])) / 3600
-        before += float(sum(columns["seconds"]))
-        parts = np.array_split(np.arange(len(hours)), min(CURVE_POINTS, len(hours)))
-        curves[phase.name] = {
-            "hours": [round(float(hours[i[-1]]), 4) for i in parts]
-        } | {
-            key: [_mean(columns[key][i]) for i in parts]
-            for key in ("loss", "prompted_dice", "tracked_dice", "class_dice")
-        }
-    return curves
-
-
-def _mean(values: np.ndarray) -> float | None:
-    known = values[np.isfinite(values)]
-    return round(float(known.mean()), 4) if known.size else None
-
-
-def _columns(log: Path) -> dict[str, np.ndarray]:
-    names, *rows = (line.split(",") for line in log.read_text("utf-8").splitlines())
-    return dict(zip(names, np.array(rows, float).T, strict=True))
