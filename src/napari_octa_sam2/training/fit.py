@@ -39,6 +39,8 @@ class FitConfig:
         are clipped to `clip_norm`.
     seed : int
         Seed of the data and of the simulated annotator.
+    corrections : tuple of float
+        Probabilities of 0, 1, 2 … correction clicks on the first slice.
     frozen : tuple of str
         What stays as it is, such as ``"network"`` or ``"network.image_encoder"``.
     average : float
@@ -59,6 +61,7 @@ class FitConfig:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     seed: int = 0
+    corrections: tuple[float, ...] = (0.5, 0.35, 0.15)
     frozen: tuple[str, ...] = ()
     average: float = 0.997
     precision: str = "bf16"
@@ -181,7 +184,7 @@ def fit(
             began = time.monotonic()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
-            interaction = Interaction.draw(clip.frames, rng)
+            interaction = Interaction.draw(clip.frames, config.corrections, rng)
             with _passes_in(config.precision):
                 walked = walk(Parts(**trained), Clip(*batch), interaction, rng)
             if not torch.isfinite(walked.loss):

@@ -58,12 +58,14 @@ class PhantomVolumes:
                 quality=float(rng.uniform(0.3, 1.0)),
             )
         )
+        objects = phantom.volume.labels["objects"].data
+        vessels = np.where(phantom.class_mask("RV"), objects, 0).astype(np.uint8)
+        classes = {name: phantom.class_mask(name) for name in SEGMENTABLE}
+        seen = {name: as_seen(classes[name]) for name in ("RV", "artery", "vein")}
         return Scene(
             images=normalised(phantom.volume.data),
-            instances=np.where(
-                phantom.class_mask("RV"), phantom.volume.labels["objects"].data, 0
-            ).astype(np.uint8),
-            classes={name: phantom.class_mask(name) for name in SEGMENTABLE},
+            instances=as_seen(vessels),
+            classes=classes | seen,
         )
 
 
@@ -166,6 +168,20 @@ class Mixture:
         weights = np.array([weight for _, weight in self.sources], float)
         choice = rng.choice(len(weights), p=weights / weights.sum())
         return self.sources[choice][0].draw(rng)
+
+
+def as_seen(labels: np.ndarray) -> np.ndarray:
+    """Return vessels ``(depth, slow, fast)`` as deep as a scan shows them.
+
+    Annotators draw what they see on a slice: a vessel blurred by the axial resolution,
+    and its projection just below, not the tube that is cut by the slice.
+    """
+    seen = labels.copy()
+    for shift in (1, 2, 3, -1):
+        moved = np.roll(labels, shift, axis=0)
+        moved[slice(0, shift) if shift > 0 else slice(shift, None)] = 0
+        seen = np.where(seen == 0, moved, seen)
+    return seen
 
 
 def normalised(data: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,15 +44,20 @@ class Interaction:
     late_correction: int | None
 
     @classmethod
-    def draw(cls, frames: int, rng: np.random.Generator) -> Interaction:
-        """Return a random interaction for a clip of `frames` slices."""
+    def draw(
+        cls, frames: int, corrections: Sequence[float], rng: np.random.Generator
+    ) -> Interaction:
+        """Return a random interaction for a clip of `frames` slices.
+
+        `corrections` holds the probabilities of 0, 1, 2 … correction clicks.
+        """
         # A mask is the answer on its own slice: it trains nothing without a next one.
         weights = np.array([0.5, 0.2, 0.2, 0.1 if frames > 1 else 0.0])
         kind = rng.choice(["click", "clicks", "box", "mask"], p=weights / weights.sum())
         late = frames > 2 and rng.random() < 0.25
         return cls(
             kind=str(kind),
-            corrections=int(rng.choice([0, 1, 2], p=[0.5, 0.35, 0.15])),
+            corrections=int(rng.choice(len(corrections), p=corrections)),
             late_correction=int(rng.integers(1, frames)) if late else None,
         )
 
