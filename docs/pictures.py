@@ -18,6 +18,7 @@ from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
 
 IMAGES = Path(__file__).parent / "images"
 PATIENCE = 600.0
+DICE = {"prompted_dice": "-", "tracked_dice": "--", "class_dice": ":"}
 
 
 def wait(until: Callable[[], bool]) -> None:
@@ -84,16 +85,14 @@ def training_curves() -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     for phase, curve in curves.items():
         hours = np.array(curve["hours"])
-        loss, prompted, tracked = (
-            np.array(curve[key], float)
-            for key in ("loss", "prompted_dice", "tracked_dice")
-        )
-        axes[0].plot(hours, loss, label=phase)
-        (line,) = axes[1].plot(hours, prompted)
-        axes[1].plot(hours, tracked, "--", color=line.get_color())
+        (line,) = axes[0].plot(hours, np.array(curve["loss"], float), label=phase)
+        for key, style in DICE.items():
+            dice = np.array(curve[key], float)  # None becomes nan
+            axes[1].plot(hours, dice, style, color=line.get_color())
     axes[0].set(xlabel="hours of training", ylabel="loss", ylim=(0, None))
     axes[1].set(xlabel="hours of training", ylabel="Dice", ylim=(0, 1))
-    axes[1].set_title("prompted (line), followed (dashes)", fontsize="medium")
+    title = "prompted (line), followed (dashes), class prompt (dots)"
+    axes[1].set_title(title, fontsize="medium")
     axes[0].legend(frameon=False, fontsize="small")
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)

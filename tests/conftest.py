@@ -19,6 +19,29 @@ def realdata() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network with random weights, its configuration beside it."""
+    import torch
+    from safetensors.torch import save_file
+
+    from napari_octa_sam2.model.loading import build_network, resource
+
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    torch.manual_seed(0)
+    network = build_network("octa-nano.yaml", input_size=128)
+    with torch.no_grad():
+        # random weights would call every object absent
+        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(4.0)
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
+    text = resource("configs/octa-nano.yaml").read_text("utf-8")
+    assert "image_size: 512" in text
+    path.with_suffix(".yaml").write_text(
+        text.replace("image_size: 512", "image_size: 128"), "utf-8"
+    )
+    return path
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_display = sys.platform == "linux" and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

@@ -113,13 +113,47 @@ def test_prompts_that_layers_cannot_draw_are_kept(annotation, tmp_path):
             Prompt(7, 1, ((4.5, 4.25), (20, 20)), (1, 0), (2.0, 2.0, 25.0, 30.0)),
             Prompt(7, 3, mask=mask),
             Prompt(7, 5, absent=True),
+            Prompt(7, 1, whole="vein"),
+            Prompt(7, 1, ((9, 9),), (0,), (2.0, 2.0, 25.0, 30.0), whole="RV"),
         ),
     )
     prompts.write(tmp_path / "p.json")
     annotation.load_prompts(tmp_path / "p.json")
     assert annotation.prompts() == prompts
     assert annotation.current == 7
-    assert annotation.points.data.tolist() == [[1, 4.5, 4.25], [1, 20, 20]]
+    assert annotation.points.data.tolist() == [[1, 4.5, 4.25], [1, 20, 20], [1, 9, 9]]
+
+
+def test_a_class_is_asked_for_corrected_and_taken_back(viewer, annotation):
+    faz = annotation.add_object().id
+    annotation.rename_object(faz, "FAZ", "FAZ")
+    viewer.dims.set_current_step(0, 3)
+    assert annotation.ask_for_class() == "FAZ"
+    annotation.drawn.set_polarity(False)
+    annotation.points.add([3, 10, 12])
+    given = (Prompt(faz, 3, whole="FAZ"), Prompt(faz, 3, ((10, 12),), (0,)))
+    assert annotation.prompts().prompts == given
+    (edit,) = annotation.take_edits()
+    assert (edit.object, edit.slice, edit.prompts) == (faz, 3, given)
+    assert annotation.undo()
+    assert annotation.prompts().prompts == given[:1]
+    assert annotation.undo()
+    assert annotation.prompts().prompts == ()
+    assert [e.prompts for e in annotation.take_edits()] == [()]
+
+
+def test_a_class_that_nothing_is_known_of_cannot_be_asked_for(annotation):
+    with pytest.raises(PromptError, match="found 'other'"):
+        annotation.ask_for_class()
+    assert annotation.prompts().prompts == ()
+    assert not annotation.undo()
+
+
+def test_removed_layers_are_put_back(viewer, annotation):
+    assert annotation.put_layers_back() == []
+    viewer.layers.remove(annotation.points)
+    assert annotation.put_layers_back() == [annotation.points]
+    assert annotation.points in viewer.layers
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"version": 1, "prompts": [{}]}'])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import typer
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from napari_octa_sam2 import (
@@ -32,7 +32,8 @@ from napari_octa_sam2 import (
 from napari_octa_sam2.cli import app
 from napari_octa_sam2.cli.app import DEBUG_VARIABLE
 from napari_octa_sam2.cli.console import parse_range, progress, stop_on_signal
-from napari_octa_sam2.model.loading import build_network, file_sha256, resource
+from napari_octa_sam2.model.loading import file_sha256
+from napari_octa_sam2.model.refinement import RefinementHead
 from napari_octa_sam2.training.fit import StepReport
 from napari_octa_sam2.training.recipes import RecipeReport
 from napari_octa_sam2.volume.writers import write_image
@@ -42,25 +43,6 @@ SPACING = ScanGeometry((0.01, 0.02, 0.03), "mm")
 CLICK = Prompt(1, 2, ((20, 24),), (1,))
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a small network with random weights, its configuration beside it."""
-    folder = tmp_path_factory.mktemp("model")
-    path = folder / "tiny.safetensors"
-    torch.manual_seed(0)
-    network = build_network("octa-nano.yaml", input_size=128)
-    with torch.no_grad():
-        # random weights would call every object absent
-        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(4.0)
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
-    text = resource("configs/octa-nano.yaml").read_text("utf-8")
-    assert "image_size: 512" in text
-    path.with_suffix(".yaml").write_text(
-        text.replace("image_size: 512", "image_size: 128"), "utf-8"
-    )
-    return path
 
 
 @pytest.fixture
@@ -136,6 +118,61 @@ def test_segment_takes_a_configuration_from_elsewhere(
     assert "configuration of weights.safetensors" in error_of(run(*common))
     result = run(*common, "--config", checkpoint.with_suffix(".yaml"))
     assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Path:
+    """Return the file of a refinement head that calls every pixel the object."""
+    torch.manual_seed(0)
+    made = RefinementHead((8, 16))
+    torch.nn.init.constant_(made.last.bias, 1000.0)
+    path = tmp_path / "head.safetensors"
+    save_file(made.state_dict() | {"channels": torch.tensor(made.channels)}, path)
+    return path
+
+
+def test_segment_with_a_refinement_head_of_its_own(
+    run: Run, segment_arguments: list[Any], head: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "labels.npy"
+    common = [*segment_arguments, out, "--range", "2:2", "--json"]
+    result = run(*common)
+    assert json.loads(result.stdout)["record"]["model"]["refinement"] is False
+    assert not read_labels(out)[0].data[2].all()
+    result = run(*common, "--refinement", head)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["record"]["model"]["refinement"] is True
+    assert read_labels(out)[0].data[2].all()
+    result = run(*common, "--refinement", head, "--no-refine")
+    assert result.exit_code == 2
+    assert "does not go with" in result.stderr
+    text = error_of(run(*common, "--refinement", segment_arguments[-2]))
+    assert "is no refinement head" in text
+
+
+def test_segment_without_the_head_of_the_checkpoint(
+    run: Run,
+    segment_arguments: list[Any],
+    checkpoint: Path,
+    head: Path,
+    tmp_path: Path,
+) -> None:
+    both = tmp_path / "both.safetensors"
+    weights = load_file(head)
+    channels = weights.pop("channels").tolist()
+    own = {f"refinement.{key}": value for key, value in weights.items()}
+    save_file(load_file(checkpoint) | own, both)
+    text = checkpoint.with_suffix(".yaml").read_text("utf-8")
+    assert "channels: [32, 64, 64, 96]" in text
+    text = text.replace("channels: [32, 64, 64, 96]", f"channels: {channels}")
+    write(both.with_suffix(".yaml"), text)
+    arguments = [both if a == checkpoint else a for a in segment_arguments]
+    out = tmp_path / "labels.npy"
+    for option, used in (("--refine", True), ("--no-refine", False)):
+        result = run(*arguments, out, "--range", "2:2", option, "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["record"]["model"]["refinement"] is used
+        assert bool(read_labels(out)[0].data[2].all()) is used
 
 
 def write(path: Path, text: str) -> Path:
@@ -356,10 +393,11 @@ def test_models_are_listed_and_described(run: Run) -> None:
     assert run("models").stdout.splitlines()[0].startswith("octa-nano")
     listed = json.loads(run("models", "--json").stdout)
     assert {m["name"] for m in listed} >= {"octa-nano", "sam2.1_hiera_tiny"}
-    one = json.loads(run("models", "sam2.1_hiera_tiny", "--json").stdout)
+    one = json.loads(run("models", "info", "sam2.1_hiera_tiny", "--json").stdout)
     assert one["licence"] == "Apache-2.0"
-    assert "unknown model 'sam3'" in error_of(run("models", "sam3"))
-    assert "name of the model" in error_of(run("models", "--download"))
+    assert run("models", "info").exit_code == 2
+    for command in ("info", "download"):
+        assert "unknown model 'sam3'" in error_of(run("models", command, "sam3"))
 
 
 def test_a_download_that_fails_is_told(
@@ -367,7 +405,7 @@ def test_a_download_that_fails_is_told(
 ) -> None:
     monkeypatch.setenv("NAPARI_OCTA_SAM2_MIRROR", "http://127.0.0.1:9")
     monkeypatch.setenv("NAPARI_OCTA_SAM2_CACHE", str(tmp_path))
-    text = error_of(run("models", "sam2.1_hiera_tiny", "--download"))
+    text = error_of(run("models", "download", "sam2.1_hiera_tiny"))
     assert "cannot download" in text
 
 

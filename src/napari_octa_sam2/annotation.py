@@ -24,6 +24,7 @@ from napari_octa_sam2.layers import (
 )
 from napari_octa_sam2.prompt_layers import PromptLayers
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
+from napari_octa_sam2.volume.writers import write_labels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -99,6 +100,13 @@ class Annotation:
             return 0
         position = self.image.world_to_data(self.viewer.dims.point[-self.image.ndim :])
         return int(np.clip(round(float(position[0])), 0, len(self.data) - 1))
+
+    def put_layers_back(self) -> list[Layer]:
+        """Add the layers that were removed from the viewer again; return them."""
+        gone = [layer for layer in self.layers if layer not in self.viewer.layers]
+        for layer in gone:
+            self.viewer.layers.append(layer)
+        return gone
 
     def close(self) -> None:
         """Stop listening; the layers stay."""
@@ -220,12 +228,43 @@ class Annotation:
         self._edited()
         return len(found)
 
+    def ask_for_class(self) -> str:
+        """Ask for all of the current object's class on the slice shown; return it.
+
+        Raises
+        ------
+        PromptError
+            If the object's class is "other".
+        """
+        cls = self.objects[self.current].cls
+        self.drawn.add_class(self.shown_slice, cls)
+        self._edited()
+        return cls
+
     def apply(self, result: SliceResult) -> None:
         """Write the masks of a slice into the labels; the caller refreshes."""
         dtype = label_dtype(max(result.logits, default=0))
         if np.dtype(dtype).itemsize > self.labels.data.dtype.itemsize:
             self.labels.data = self.labels.data.astype(dtype)
         result.write_into(as_slices(self.labels.data)[result.slice])
+
+    def write_labels(self, path: str | Path) -> None:
+        """Write the labels, with the prompts and what made them, in a file.
+
+        Raises
+        ------
+        WriteError
+            As `napari_octa_sam2.volume.writers.write_labels`.
+        """
+        known = self.labels.metadata
+        write_labels(
+            path,
+            as_slices(self.labels.data),
+            self.geometry,
+            names=known["names"],
+            classes=known["classes"],
+            metadata={**known.get("record", {}), "prompts": self.prompts().to_json()},
+        )
 
     def _edited(self) -> None:
         self._record()

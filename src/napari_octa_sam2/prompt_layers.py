@@ -2,7 +2,8 @@
 
 Each click and box carries, as features, whose it is and the number of the interaction
 (``step``) that it belongs to. So prompts are read back in the order in which they were
-made, and what was given together stays together.
+made, and what was given together stays together. A class asked for as a whole has no
+place to be drawn at; it is kept by the same key.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class PromptLayers:
         self._ndim = image.ndim
         self._on_change = on_change
         self._quiet = False
+        self._classes: dict[Key, str] = {}
         # What layers cannot draw: masks and "absent" records, by step.
         self._undrawn: list[tuple[int, Prompt]] = []
         side = max(image.data.shape[-2:])
@@ -98,14 +100,14 @@ class PromptLayers:
         points = self._read_points()
         found = [
             (key[0], self._prompt(boxes.get(key), points.get(key, []), key))
-            for key in {**boxes, **points}
+            for key in {**self._classes, **boxes, **points}
         ]
         found += self._undrawn
         return tuple(prompt for _, prompt in sorted(found, key=lambda pair: pair[0]))
 
     def draw(self, prompts: Iterable[Prompt]) -> None:
         """Draw `prompts` in place of the present ones, without calling back."""
-        self._undrawn = []
+        self._classes, self._undrawn = {}, []
         positions: list[list[float]] = []
         point_rows: list[tuple[int, int, str]] = []
         corners: list[np.ndarray] = []
@@ -113,6 +115,8 @@ class PromptLayers:
         for step, p in enumerate(prompts):
             if p.mask is not None or p.absent:
                 self._undrawn.append((step, p))
+            if p.whole is not None:
+                self._classes[step, p.object, p.slice] = p.whole
             if p.box is not None:
                 corners.append(self._corners(p.slice, p.box))
                 box_rows.append((p.object, step))
@@ -138,6 +142,18 @@ class PromptLayers:
                 self.points.feature_defaults = defaults
                 self.points.add(position)
             self._style(list(self.points.features["label"]))
+        self._set_defaults()
+
+    def add_class(self, index: int, cls: str) -> None:
+        """Add a class prompt of the current object on slice `index`.
+
+        Raises
+        ------
+        PromptError
+            If `cls` is none of `napari_octa_sam2.prompts.SEGMENTABLE`.
+        """
+        asked = Prompt(self._object, index, whole=cls)
+        self._classes[self._next_step(), asked.object, asked.slice] = cls
         self._set_defaults()
 
     def _read_points(self) -> dict[Key, list[tuple[float, float, str]]]:
@@ -177,6 +193,7 @@ class PromptLayers:
             tuple((row, col) for row, col, _ in points),
             tuple(int(label == "positive") for *_, label in points),
             box,
+            whole=self._classes.get(key),
         )
 
     def _draw_points(
@@ -206,7 +223,7 @@ class PromptLayers:
 
     def _next_step(self) -> int:
         steps = [*self.points.features["step"], *self.boxes.features["step"]]
-        steps += [step for step, _ in self._undrawn]
+        steps += [step for step, *_ in (*self._classes, *self._undrawn)]
         return int(max(steps, default=-1)) + 1
 
     def _choose_polarity(self, layer: Points, event: Any) -> None:

@@ -106,7 +106,12 @@ def test_a_cancelled_work_keeps_what_is_done(model, volume, prompts) -> None:
 def test_record_says_how_to_repeat_it(model, volume, prompts) -> None:
     record = segment(volume, prompts, model=model, device="cpu").record
     assert json.loads(json.dumps(record)) == record
-    assert record["model"] == {"name": "random", "sha256": "", "input_size": 128}
+    assert record["model"] == {
+        "name": "random",
+        "sha256": "",
+        "input_size": 128,
+        "refinement": False,
+    }
     assert (record["device"], record["precision"]) == ("cpu", "fp32")
     assert record["versions"]["torch"] == torch.__version__
     assert set(record["versions"]) == {"napari-octa-sam2", "torch", "sam2", "numpy"}

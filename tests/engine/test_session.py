@@ -279,9 +279,10 @@ def test_the_refinement_head_sharpens_each_output_once(data, tiny_model):
     class Counting(torch.nn.Module):
         calls = 0
 
-        def forward(self, image, logits):
+        def forward(self, image, logits, clicks):
             assert image.shape == (1, 1, 40, 50)
             assert 0 <= image.min() < image.max() <= 1
+            assert clicks[0, 0, :, 12].argmax() in (10, 30)
             self.calls += 1
             size = image.shape[-2:]
             return torch.nn.functional.interpolate(logits, size, mode="bilinear") + 1

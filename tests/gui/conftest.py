@@ -45,7 +45,8 @@ def target(phantom):
     mask = labels[index] == object_id
     from scipy.ndimage import distance_transform_edt
 
-    row, col = np.unravel_index(distance_transform_edt(mask).argmax(), mask.shape)
+    inside = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    row, col = np.unravel_index(inside.argmax(), mask.shape)
     return index, int(row), int(col), mask
 
 

@@ -8,7 +8,10 @@ from napari.layers import Labels
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_octa_sam2.prompts import PromptSet
+from napari_octa_sam2.engine.segment import segment
+from napari_octa_sam2.prompts import Prompt, PromptSet
+from napari_octa_sam2.widgets._objects import CLASS
+from napari_octa_sam2.widgets._worker import Opened
 
 MODEL_MS = 60_000
 
@@ -54,7 +57,8 @@ def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
     annotation = widget.annotation
     assert annotation.points.data.round().tolist() == [[index, row, col]]
     labels = annotation.labels
-    assert (labels.data[index, row - 5 : row + 6, col - 5 : col + 6] == 1).any()
+    near = np.s_[max(0, row - 5) : row + 6, max(0, col - 5) : col + 6]
+    assert (labels.data[index][near] == 1).any()
     assert not labels.data[index + 1 :].any()
     assert labels.data.dtype == np.uint8
     np.testing.assert_array_equal(labels.scale, image.scale)
@@ -137,6 +141,75 @@ def test_box_objects_and_loaded_prompts(qtbot, viewer, widget, target, tmp_path)
     widget.load_prompts(tmp_path / "p.json")
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
     np.testing.assert_array_equal(annotation.labels.data, saved)
+
+
+def test_everything_of_a_class_is_asked_for_and_corrected(
+    qtbot, viewer, widget, phantom, checkpoint, tmp_path, notices
+):
+    """Random weights: what counts is that a file replays what was seen."""
+    index = 5
+
+    def settle():
+        qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
+        return labels.data[index].copy()
+
+    def replayed(path):
+        given, only = PromptSet.read(path), range(index, index + 1)
+        done = segment(phantom.volume, given, model=checkpoint, slices=only)
+        return done.labels.data[index]
+
+    widget.source.model = str(checkpoint)
+    press(viewer, Qt.Key.Key_N)
+    annotation, labels = widget.annotation, widget.annotation.labels
+    table = widget.objects.table
+    table.selectRow(0)
+    widget.remove_object()
+    assert list(annotation.objects) == [2]
+    viewer.dims.set_current_step(0, index)
+    assert not settle().any()
+    assert not widget.prompts.ask.isEnabled()
+    press(viewer, Qt.Key.Key_K)
+    assert "Choose the class" in notices[-1]
+    assert annotation.prompts().prompts == ()
+
+    table.cellWidget(0, CLASS).setCurrentText("FAZ")
+    assert widget.prompts.ask.isEnabled()
+    press(viewer, Qt.Key.Key_K)
+    asked = settle()
+    assert (asked == 2).any()
+    row, col = np.argwhere(asked == 2)[0]
+    click(viewer, annotation.image, (index, row, col), Qt.KeyboardModifier.AltModifier)
+    corrected = settle()
+    assert (corrected != asked).any()
+    widget.save_prompts(tmp_path / "p.json")
+    first, second = PromptSet.read(tmp_path / "p.json").prompts
+    assert first == Prompt(2, index, whole="FAZ")
+    assert (second.object, second.slice, second.labels) == (2, index, (0,))
+    np.testing.assert_array_equal(replayed(tmp_path / "p.json"), corrected)
+
+    press(viewer, Qt.Key.Key_U)
+    np.testing.assert_array_equal(settle(), asked)
+    press(viewer, Qt.Key.Key_U)
+    assert not settle().any()
+    assert annotation.prompts().prompts == ()
+    widget.load_prompts(tmp_path / "p.json")
+    np.testing.assert_array_equal(settle(), corrected)
+    assert annotation.prompts().prompts == (first, second)
+
+
+def test_a_model_without_class_prompts_says_so(viewer, widget):
+    widget.new_object()
+    widget.objects.table.cellWidget(1, CLASS).setCurrentText("FAZ")
+    assert widget.prompts.ask.toolTip() == "The model is not loaded yet."
+    widget.runner.close()
+    record = {"model": {"name": "stock"}, "device": "cpu"}
+    widget._respond(Opened(record, ()))
+    assert not widget.prompts.ask.isEnabled()
+    assert "cannot be asked for every FAZ" in widget.prompts.ask.toolTip()
+    widget._respond(Opened(record, ("RV", "FAZ")))
+    assert widget.prompts.ask.isEnabled()
+    widget.objects.table.selectRow(0)
+    assert "Choose the class" in widget.prompts.ask.toolTip()
 
 
 def test_points_of_the_user_become_prompts(qtbot, viewer, widget, target):
@@ -279,6 +352,11 @@ def test_every_button_does_what_it_says(
     assert "Negative" in buttons["Positive"].text()
     push("Positive")
     annotation.points.add([index, row, col])
+    widget.objects.table.cellWidget(0, CLASS).setCurrentText("RV")
+    qtbot.waitUntil(buttons["All of its class"].isEnabled, timeout=MODEL_MS)
+    push("All of its class")
+    assert annotation.prompts().prompts[-1].whole == "RV"
+    push("Undo")
     push("New")
     assert sorted(annotation.objects) == [1, 2]
     annotation.points.add([index, 5, 5])

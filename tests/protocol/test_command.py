@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +16,7 @@ from napari_octa_sam2.protocol import run as protocol
 @pytest.fixture
 def run(monkeypatch, tiny_model):
     """Run `evaluate` with a network of random weights in place of the bundled one."""
-    monkeypatch.setattr(command, "load", lambda name: tiny_model)
+    monkeypatch.setattr(command, "load", lambda name, **_: tiny_model)
     return lambda *arguments: CliRunner().invoke(
         app, ["evaluate", *(str(a) for a in arguments)]
     )
@@ -66,6 +67,7 @@ def test_the_table_is_printed_and_everything_is_written(run, usual, tmp_path):
         (["--protocol", "clicks", "--realdata", "x", "--range", "1:2"], "--range"),
         (["a.npy", "b.npy", "--realdata", "x"], "--realdata"),
         (["a.npy", "b.npy", "--model", "octa-nano"], "--model"),
+        (["a.npy", "b.npy", "--no-refine"], "--refine needs --protocol"),
         (["a.npy", "b.npy", "--out", "x"], "--out"),
         (
             ["--protocol", "clicks", "--realdata", "x", "--tasks", "faz-enface,nose"],
@@ -80,6 +82,30 @@ def test_wrong_usage(run, arguments, message):
     # the box that the message is printed in may break it anywhere
     text = "".join(result.stderr.replace("│", "").split())
     assert "".join(message.split()) in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "used"),
+    [
+        ([], {"refine": True, "refinement": None}),
+        (["--no-refine"], {"refine": False, "refinement": None}),
+        (["--refinement", "h.st"], {"refine": True, "refinement": Path("h.st")}),
+    ],
+)
+def test_the_refinement_head_can_be_chosen(
+    run, usual, tiny_model, monkeypatch, arguments, used
+):
+    asked = []
+
+    def load(name, **options):
+        asked.append((name, options))
+        return tiny_model
+
+    monkeypatch.setattr(command, "load", load)
+    result = run(*usual, "--tasks", "rossa", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    assert asked == [("octa-nano", used)]
+    assert json.loads(result.stdout)["record"]["model"]["refinement"] is False
 
 
 def test_a_folder_that_is_not_there_is_told_in_one_line(run, tmp_path):

@@ -101,9 +101,12 @@ def test_the_refined_mask_of_an_absent_object_is_not_trained():
     truth = torch.zeros(2, 8, 8, dtype=torch.bool)
     truth[0, 2:5] = True
     logits = torch.zeros(2, 1, 8, 8, requires_grad=True)
-    refined_loss(logits, truth).backward()
-    assert logits.grad[0].abs().sum() > 0
+    near = torch.zeros(2, 8, 8)
+    near[0, 3, 3] = 1
+    refined_loss(logits, truth, near).backward()
     assert not logits.grad[1].any()
+    clicked, other = logits.grad[0, 0, 3, 3:5].abs()
+    assert clicked > other > 0
 
 
 def test_unknown_classes_do_not_count():

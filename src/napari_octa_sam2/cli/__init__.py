@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from napari_octa_sam2.cli.app import app
 from napari_octa_sam2.cli.data import info, phantom
-from napari_octa_sam2.cli.environment import doctor, models
+from napari_octa_sam2.cli.environment import doctor
 from napari_octa_sam2.cli.evaluation import evaluate
+from napari_octa_sam2.cli.models import models
 from napari_octa_sam2.cli.segmentation import demo, segment
 from napari_octa_sam2.cli.training import train
 
 __all__ = ["app", "main"]
 
-for _command in (demo, info, segment, evaluate, models, phantom, doctor, train):
+for _command in (demo, info, segment, evaluate, phantom, doctor, train):
     app.command()(_command)
+app.add_typer(models, name="models")
 
 
 def main() -> None:

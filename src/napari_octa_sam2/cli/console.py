@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -78,6 +78,14 @@ def print_pairs(pairs: Mapping[str, str]) -> None:
     width = max(map(len, pairs))
     for name, value in pairs.items():
         typer.echo(f"{name:<{width}}  {value}")
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of equal length in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 def say(text: str) -> None:

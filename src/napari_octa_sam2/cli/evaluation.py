@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,17 +20,21 @@ from napari_octa_sam2.cli.console import (
     say,
     stop_on_signal,
 )
-from napari_octa_sam2.cli.segmentation import Model, load
+from napari_octa_sam2.cli.segmentation import Model, Refine, Refinement, load
 from napari_octa_sam2.errors import PromptError, ReadError
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import LabelSet
 from napari_octa_sam2.volume.readers import read_labels, read_volume
 
 if TYPE_CHECKING:
+    from napari_octa_sam2.model.loading import LoadedModel
     from napari_octa_sam2.protocol.report import Report
 
 OF_LABELS = ("prediction", "truth", "labels", "slices", "csv")
-OF_PROTOCOL = ("model", "realdata", "out", "tasks", "subjects", "device")
+OF_PROTOCOL = (
+    *("model", "refine", "refinement", "realdata", "out", "tasks", "subjects"),
+    "device",
+)
 
 
 class ProtocolName(StrEnum):
@@ -57,6 +63,8 @@ def evaluate(
         typer.Option(help="Judge a model instead, by simulated clicks."),
     ] = None,
     model: Model = "octa-nano",
+    refine: Refine = True,
+    refinement: Refinement = None,
     realdata: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Of a protocol: the folder of real samples."),
@@ -93,7 +101,8 @@ def evaluate(
     _refuse(context, OF_LABELS, "does not go with --protocol")
     if realdata is None:
         raise typer.BadParameter("expected --realdata DIR with --protocol")
-    _judge(realdata, model, _task_names(tasks), subjects, device, out, as_json)
+    network = partial(load, model, refine=refine, refinement=refinement)
+    _judge(realdata, network, _task_names(tasks), subjects, device, out, as_json)
 
 
 def load_truth(path: Path, name: str | None) -> tuple[LabelSet, ScanGeometry]:
@@ -164,7 +173,7 @@ def _compare(
 
 def _judge(
     realdata: Path,
-    model: str,
+    network: Callable[[], LoadedModel],
     tasks: list[str] | None,
     subjects: int | None,
     device: str,
@@ -176,13 +185,13 @@ def _judge(
     if out is not None:
         require_folder(out)
     with stop_on_signal() as stopped:
-        network = load(model)
+        model = network()
         from napari_octa_sam2.protocol.run import run_clicks
 
         with progress("samples") as tell:
             report = run_clicks(
                 realdata,
-                network,
+                model,
                 tasks=tasks,
                 subjects=subjects,
                 device=device,

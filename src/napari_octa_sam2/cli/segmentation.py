@@ -33,6 +33,17 @@ Model = Annotated[
     str, typer.Option(metavar="NAME|PATH", help="See the command `models`.")
 ]
 
+Refine = Annotated[
+    bool,
+    typer.Option(
+        "--refine/--no-refine", help="Sharpen masks at the slice's own resolution."
+    ),
+]
+Refinement = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A refinement head that was trained alone."),
+]
+
 
 class Direction(StrEnum):
     """Which way objects are followed; forward is towards higher slices."""
@@ -58,6 +69,8 @@ def segment(
         str | None,
         typer.Option(metavar="FILE", help="Configuration of a local checkpoint."),
     ] = None,
+    refine: Refine = True,
+    refinement: Refinement = None,
     slices: Range = None,
     direction: Annotated[
         Direction, typer.Option(help="From an object's prompts.")
@@ -84,7 +97,7 @@ def segment(
     scan = read_volume(volume)
     given.require_usable(scan.shape)
     with stop_on_signal() as stopped:
-        network = load(model, config)
+        network = load(model, config, refine, refinement)
         from napari_octa_sam2.engine.segment import segment as run
 
         with progress("slices") as tell:
@@ -136,14 +149,28 @@ def demo(
     )
 
 
-def load(model: str, config: str | None = None) -> LoadedModel:
-    """Return a model by name or path, telling how far its download is."""
+def load(
+    model: str,
+    config: str | None = None,
+    refine: bool = True,
+    refinement: Path | None = None,
+) -> LoadedModel:
+    """Return a model by name or path, telling how far its download is.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a refinement head is given and not to be used.
+    """
+    if refinement is not None and not refine:
+        raise typer.BadParameter("--refinement FILE does not go with --no-refine")
     from napari_octa_sam2.model.loading import load_model
 
     with progress(f"download of {model} [MB]") as tell:
         return load_model(
             model,
             config=config,
+            refinement=refinement or refine,
             progress=lambda done, total: tell(
                 round(done / 1e6), None if total is None else round(total / 1e6)
             ),

@@ -16,6 +16,7 @@ from torch import Tensor
 from napari_octa_sam2.engine.features import SliceFeatures
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
 from napari_octa_sam2.model.octa_sam2 import BOX_END, BOX_START, FIRST_CLASS
+from napari_octa_sam2.model.refinement import paint_clicks
 from napari_octa_sam2.prompts import Prompt
 
 PREVIOUS_LOGIT_LIMIT = 32.0
@@ -53,12 +54,21 @@ def answer(
             network, features, bank, index, grid, mask=mask_input(network, mask)
         )
     previous = before[-1].output if before else bank.followed.get(index)
-    points = point_input(network, [i.prompt for i in before], prompt, grid)
+    chain = since_restart([i.prompt for i in before], prompt)
+    points = point_input(network, chain, grid)
     logits = None
     if previous is not None:
         limit = PREVIOUS_LOGIT_LIMIT
         logits = previous.logits.clamp(-limit, limit)
-    return _track(network, features, bank, index, grid, points=points, previous=logits)
+    output = _track(
+        network, features, bank, index, grid, points=points, previous=logits
+    )
+    output.clicks = tuple(
+        (row, col, label)
+        for p in chain
+        for (row, col), label in zip(p.points, p.labels, strict=True)
+    )
+    return output
 
 
 def follow(
@@ -85,8 +95,8 @@ def remember(network: Any, features: SliceFeatures, output: SliceOutput) -> None
     _encode_memory(network, features, output, masks, from_prompt=True)
 
 
-def to_slice(logits: Tensor, grid: Grid, head: Any, image: Tensor) -> np.ndarray:
-    """Return decoder logits at the slice's resolution, ``(slow, fast)`` float32.
+def to_slice(output: SliceOutput, grid: Grid, head: Any, image: Tensor) -> np.ndarray:
+    """Return an output's logits at the slice's resolution, ``(slow, fast)`` float32.
 
     Parameters
     ----------
@@ -95,20 +105,25 @@ def to_slice(logits: Tensor, grid: Grid, head: Any, image: Tensor) -> np.ndarray
     image : Tensor
         The slice in 0..1, shape ``(1, 1, slow, fast)``.
     """
+    size = (grid.rows, grid.cols)
+    logits = output.logits
     if head is not None:
-        logits = head(image, logits)
-    if logits.shape[-2:] != (grid.rows, grid.cols):
-        logits = F.interpolate(
-            logits, size=(grid.rows, grid.cols), mode="bilinear", align_corners=False
+        clicks = torch.tensor(output.clicks, device=image.device).reshape(1, -1, 3)
+        logits = head(
+            image,
+            logits,
+            paint_clicks(clicks[..., [1, 0]], clicks[..., 2], size)
+            if output.clicks
+            else None,
         )
+    if logits.shape[-2:] != size:
+        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
     array: np.ndarray = logits[0, 0].float().cpu().numpy()
     return array
 
 
-def point_input(
-    network: Any, earlier: list[Prompt], prompt: Prompt, grid: Grid
-) -> dict[str, Tensor]:
-    """Return points and box as SAM 2 takes them: (x, y) in pixels of its input.
+def since_restart(earlier: list[Prompt], prompt: Prompt) -> list[Prompt]:
+    """Return the prompts of a slice that `prompt` refines, and itself.
 
     Earlier points of the slice are repeated, as in SAM 2's predictor; a box or a class
     starts anew, because it must come first.
@@ -117,7 +132,11 @@ def point_input(
     starts = [
         i for i, p in enumerate(chain) if p.box is not None or p.whole is not None
     ]
-    chain = chain[starts[-1] :] if starts else chain
+    return chain[starts[-1] :] if starts else chain
+
+
+def point_input(network: Any, chain: list[Prompt], grid: Grid) -> dict[str, Tensor]:
+    """Return points and box as SAM 2 takes them: (x, y) in pixels of its input."""
     coords: list[tuple[float, float]] = []
     labels: list[int] = []
     if chain[0].whole is not None:

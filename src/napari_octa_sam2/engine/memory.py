@@ -35,6 +35,8 @@ class SliceOutput:
         SAM 2's predictor; None until the slice is remembered.
     memory_position : list of Tensor, optional
         Their position encoding.
+    clicks : tuple of (row, col, label)
+        Those that the answer heeds, in pixels of the slice; label 1 or 0.
     """
 
     logits: Tensor
@@ -43,6 +45,7 @@ class SliceOutput:
     iou: float
     memory: Tensor | None = None
     memory_position: list[Tensor] | None = None
+    clicks: tuple[tuple[float, float, int], ...] = ()
 
     def as_sam2(self) -> dict[str, Any]:
         """Return the record as ``SAM2Base`` looks it up."""

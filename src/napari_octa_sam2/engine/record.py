@@ -22,6 +22,7 @@ def run_record(session: Session) -> dict[str, Any]:
             "name": model.name,
             "sha256": model.sha256,
             "input_size": model.input_size,
+            "refinement": model.refinement is not None,
         },
         "device": str(compute.device),
         "precision": compute.precision,

@@ -316,7 +316,7 @@ class Session:
             if output not in kept:
                 with self._compute.autocast():
                     kept[output] = decode.to_slice(
-                        output.logits, self.grid, self._refinement, image
+                        output, self.grid, self._refinement, image
                     )
         self._shown = kept
         return {number: kept[output] for number, output in outputs.items()}

@@ -61,7 +61,7 @@ class FitConfig:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     seed: int = 0
-    corrections: tuple[float, ...] = (0.5, 0.35, 0.15)
+    corrections: tuple[float, ...] = (0.3, 0.3, 0.25, 0.15)
     frozen: tuple[str, ...] = ()
     average: float = 0.997
     precision: str = "bf16"

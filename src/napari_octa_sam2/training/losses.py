@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CLICK_WEIGHT = 6.0
+
 
 def soft_dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """Return ``1 - (2 sum(p g) + 1) / (sum(p) + sum(g) + 1)`` of each mask.
@@ -17,10 +19,13 @@ def soft_dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
     return 1 - (2 * (p * g).sum(-1) + 1) / (p.sum(-1) + g.sum(-1) + 1)
 
 
-def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Return binary cross-entropy (mean over pixels, twice) plus soft Dice."""
+def mask_loss(logits: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return binary cross-entropy (mean over pixels, twice) plus soft Dice.
+
+    `weight`, of the masks' shape, is that of each pixel in the cross-entropy.
+    """
     bce = F.binary_cross_entropy_with_logits(
-        logits.clamp(-32, 32), truth, reduction="none"
+        logits.clamp(-32, 32), truth, weight, reduction="none"
     )
     return 2 * bce.flatten(-2).mean(-1) + soft_dice_loss(logits, truth)
 
@@ -67,7 +72,7 @@ def prompt_loss(
     return ((shown * present) + score).sum() / len(truth)
 
 
-def refined_loss(logits: Tensor, truth: Tensor) -> Tensor:
+def refined_loss(logits: Tensor, truth: Tensor, near: Tensor) -> Tensor:
     """Return the mean `mask_loss` of the objects that are present.
 
     Parameters
@@ -76,9 +81,12 @@ def refined_loss(logits: Tensor, truth: Tensor) -> Tensor:
         Shape ``(objects, 1, rows, columns)``.
     truth : Tensor
         Boolean, shape ``(objects, rows, columns)``.
+    near : Tensor
+        How near the clicks a pixel is, 0 to 1, same shape as `truth`: what was
+        clicked on must not stay wrong, and weighs up to `CLICK_WEIGHT` times more.
     """
     present = truth.flatten(1).any(1).float()
-    loss = mask_loss(logits[:, 0], truth.float())
+    loss = mask_loss(logits[:, 0], truth.float(), 1 + (CLICK_WEIGHT - 1) * near)
     return (loss * present).sum() / present.sum().clamp(min=1)
 
 

@@ -45,7 +45,6 @@ class Phase:
     fit: FitConfig
 
 
-MANY_CORRECTIONS = (0.3, 0.3, 0.25, 0.15)
 OCTA_NANO = (
     # Single slices first: most of what there is to learn is to segment at a prompt.
     Phase(
@@ -57,32 +56,16 @@ OCTA_NANO = (
     # Then short sequences, which train the memory.
     Phase(
         "2-sequences",
-        {"volumes": 0.5, "projections": 0.25, "rossa": 0.25},
+        {"volumes": 0.7, "projections": 0.1, "rossa": 0.2},
         ClipConfig(frames=4, objects=3, max_stride=4),
-        FitConfig(
-            steps=900,
-            clips=2,
-            learning_rate=4e-4,
-            warmup=40,
-            seed=1,
-            corrections=MANY_CORRECTIONS,
-        ),
+        FitConfig(steps=800, clips=2, learning_rate=4e-4, warmup=40, seed=1),
     ),
     # Then the field of view of real use.
     Phase(
         "3-full-field",
-        {"volumes": 0.5, "projections": 0.25, "rossa": 0.25},
-        ClipConfig(
-            frames=3, native=320, size=512, objects=3, zoom=(0.9, 1.4), max_stride=4
-        ),
-        FitConfig(
-            steps=500,
-            clips=1,
-            learning_rate=2e-4,
-            warmup=30,
-            seed=2,
-            corrections=MANY_CORRECTIONS,
-        ),
+        {"volumes": 0.3, "projections": 0.35, "rossa": 0.35},
+        ClipConfig(frames=2, native=320, size=512, zoom=(0.9, 1.5), max_stride=4),
+        FitConfig(steps=600, clips=1, learning_rate=3e-4, warmup=30, seed=2),
     ),
 )
 REFINEMENT_HEAD = (

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_octa_sam2.engine.frames import normalise
+from napari_octa_sam2.model.refinement import paint_clicks
 from napari_octa_sam2.training import simulate
 from napari_octa_sam2.training.clips import Clip
 from napari_octa_sam2.training.losses import (
@@ -23,6 +24,7 @@ from napari_octa_sam2.training.losses import (
 from napari_octa_sam2.training.simulate import Points
 
 LOGIT_LIMIT = 32.0
+CLICK_REACH = 6  # pixels around a click that weigh more
 
 
 @dataclass(frozen=True)
@@ -152,12 +154,15 @@ def walk(
                     prompt_loss(candidates, ious.float(), outputs[6].float(), covered)
                 )
             last = step is steps[-1]
+            clicks = None
+            if points is not None and mask_input is None:
+                clicks = paint_clicks(*points, (native, native))
             with torch.set_grad_enabled(last and mask_input is None):
-                shown = parts.refinement(pictures, logits)
+                shown = parts.refinement(pictures, logits, clicks)
         assert shown is not None
         if passes:
             losses.append(torch.stack(passes).mean())
-            refined_losses.append(refined_loss(shown, target))
+            refined_losses.append(refined_loss(shown, target, _near(clicks, target)))
             found = shown[:, 0] > 0
             whole = asked >= 0
             scores["whole"].append(_dice(found[whole], target[whole]))
@@ -194,6 +199,16 @@ def _first_slice_steps(
         first = simulate.first_clicks(target, 1, rng)
     corrections = ["correct"] * interaction.corrections
     return [simulate.ask_for_classes(first, asked), *corrections]
+
+
+def _near(clicks: Tensor | None, target: Tensor) -> Tensor:
+    """Return how near painted clicks a pixel is: spots several times their size."""
+    if clicks is None:
+        return torch.zeros(target.shape)
+    spots = F.max_pool2d(
+        clicks.amax(1, keepdim=True), 2 * CLICK_REACH + 1, 1, CLICK_REACH
+    )
+    return spots[:, 0]
 
 
 def _to_input(points: Points | None, scale: float) -> Points | None:

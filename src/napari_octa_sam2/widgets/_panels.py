@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from magicgui.widgets import create_widget
@@ -30,6 +30,7 @@ KEYS = {
     "click": "W",
     "polarity": "Q",
     "box": "R",
+    "class": "K",
     "new": "N",
     "undo": "U",
     "propagate": "G",
@@ -126,13 +127,20 @@ class PromptPanel(QGroupBox):
     """The prompting tools."""
 
     def __init__(
-        self, click: Action, polarity: Action, box: Action, undo: Action, adopt: Action
+        self,
+        click: Action,
+        polarity: Action,
+        box: Action,
+        ask: Action,
+        undo: Action,
+        adopt: Action,
     ) -> None:
         super().__init__("Prompts")
         self.polarity = key_button(
             "Positive", "polarity", polarity, "What the next clicks say"
         )
         self.points = create_widget(annotation=Points, options={"nullable": True})
+        self.ask = key_button("All of its class", "class", ask)
         column = QVBoxLayout(self)
         tip = "Click on the object; Ctrl-click beside it"
         column.addLayout(_row(key_button("Click", "click", click, tip), self.polarity))
@@ -142,6 +150,7 @@ class PromptPanel(QGroupBox):
                 key_button("Undo", "undo", undo, "Take the last prompt back"),
             )
         )
+        column.addWidget(self.ask)
         tip = "Give the points of this layer to the selected object"
         adopt_button = key_button("Use points", None, adopt, tip)
         column.addLayout(_row(self.points.native, adopt_button))
@@ -150,6 +159,31 @@ class PromptPanel(QGroupBox):
         """Say on the button what the next clicks mean."""
         word = "Positive" if positive else "Negative"
         self.polarity.setText(f"{word} [{KEYS['polarity']}]")
+
+    def show_class(self, cls: str | None, known: Collection[str] | None) -> None:
+        """Offer to ask for all of a class, or say why that cannot be.
+
+        Parameters
+        ----------
+        cls : str, optional
+            Class of the current object; None before there is one.
+        known : collection of str, optional
+            Classes that the model can be asked for; None while it is loaded.
+        """
+        if cls is None or cls == "other":
+            why = "Choose the class of the object in the table first."
+        elif known is None:
+            why = "The model is not loaded yet."
+        elif cls not in known:
+            why = (
+                f"This model cannot be asked for every {cls} (classes it knows: "
+                f"{', '.join(known) or 'none'}). Click on the object, or choose "
+                "another model."
+            )
+        else:
+            why = ""
+        self.ask.setEnabled(not why)
+        self.ask.setToolTip(why or f"Find every {cls} on this slice, then correct it")
 
 
 class PropagatePanel(QGroupBox):

@@ -58,9 +58,14 @@ Request = Open | Preview | Forget | Propagate
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """The session is ready; the record names model, device and versions."""
+    """The session is ready.
+
+    The record names model, device and versions; `classes` are those that the model can
+    be asked for as a whole.
+    """
 
     record: dict[str, Any]
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +83,18 @@ class Ended:
 
     step: int
     steps: int
+
+    @property
+    def text(self) -> str:
+        """What the user is told."""
+        if self.steps == 0:
+            return "Every slice of the range follows from the prompts already."
+        if self.step < self.steps:
+            return (
+                f"Stopped after {self.step} of {self.steps} slices; what is done is "
+                "kept. Propagate goes on from here."
+            )
+        return f"Propagated {self.steps} slices."
 
 
 @dataclass(frozen=True)
@@ -215,7 +232,7 @@ class EngineRunner:
         self._session = Session(
             request.data, model, device=request.device, notify=self._messages.append
         )
-        yield Opened(run_record(self._session))
+        yield Opened(run_record(self._session), model.classes)
 
     def _propagate(
         self, request: Propagate, cancel: threading.Event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QTimer
@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_octa_sam2.annotation import Annotation
 from napari_octa_sam2.errors import OctaError
-from napari_octa_sam2.volume.writers import write_labels
 from napari_octa_sam2.widgets._panels import (
     KEYS,
     FilePanel,
@@ -59,6 +58,7 @@ class SegmentWidget(QScrollArea):
         self._annotations: dict[Image, Annotation] = {}
         self.runner = EngineRunner(self._respond)
         self._opened: tuple[int, str, str] | None = None
+        self._classes: tuple[str, ...] | None = None  # of the model, once loaded
         self._build()
         self._refresh_timer = self._timer(REFRESH_MS, self._refresh_labels)
         # Deferred: closing the viewer removes every layer, one after the other.
@@ -70,6 +70,7 @@ class SegmentWidget(QScrollArea):
         self._bind_keys()
         self.destroyed.connect(partial(_release, napari_viewer, self.runner))
         self._image_changed()
+        self._show_class()
 
     def _build(self) -> None:
         self.source = SourcePanel()
@@ -78,6 +79,7 @@ class SegmentWidget(QScrollArea):
             self.click_tool,
             self.toggle_polarity,
             self.box_tool,
+            self.ask_for_class,
             self.undo,
             self.adopt_points,
         )
@@ -112,6 +114,7 @@ class SegmentWidget(QScrollArea):
             "click": self.click_tool,
             "polarity": self.toggle_polarity,
             "box": self.box_tool,
+            "class": self.ask_for_class,
             "new": self.new_object,
             "undo": self.undo,
             "propagate": self.propagate,
@@ -142,6 +145,17 @@ class SegmentWidget(QScrollArea):
         if annotation := self._annotate():
             self.viewer.layers.selection.active = annotation.drawn.boxes
             annotation.drawn.boxes.mode = "add_rectangle"
+
+    def ask_for_class(self) -> None:
+        """Ask for everything of the current object's class on the slice shown."""
+        annotation = self._annotate()
+        if annotation is None:
+            return
+        if not self.prompts.ask.isEnabled():
+            self._warn(self.prompts.ask.toolTip())
+            return
+        cls = annotation.ask_for_class()
+        self._say(f"Looking for every {cls} on slice {annotation.shown_slice} …")
 
     def toggle_polarity(self) -> None:
         """Switch between positive and negative clicks."""
@@ -231,21 +245,8 @@ class SegmentWidget(QScrollArea):
         if self.annotation is None:
             self._warn("There are no labels to save yet.")
             return
-        annotation = self.annotation
-        known = annotation.labels.metadata
-        labels = annotation.labels.data.reshape(annotation.data.shape)
         try:
-            write_labels(
-                path,
-                labels,
-                annotation.geometry,
-                names=known["names"],
-                classes=known["classes"],
-                metadata={
-                    **known.get("record", {}),
-                    "prompts": annotation.prompts().to_json(),
-                },
-            )
+            self.annotation.write_labels(path)
         except OctaError as error:
             self._warn(str(error))
             return
@@ -286,6 +287,7 @@ class SegmentWidget(QScrollArea):
         if wanted == self._opened:
             return
         self._opened = wanted
+        self._model_knows(None)
         self._say("Loading the model …")
         self._download_timer.start()
         self.runner.submit(Open(self.annotation.data, *wanted[1:]))
@@ -327,24 +329,18 @@ class SegmentWidget(QScrollArea):
         elif isinstance(response, Opened):
             self._download_timer.stop()
             self._propagation_ended()
-            self._opened_with(response.record)
+            self._opened_with(response)
         elif isinstance(response, Ended):
             self._propagation_ended()
-            if response.steps == 0:
-                self._say("Every slice of the range follows from the prompts already.")
-            elif response.step < response.steps:
-                self._say(
-                    f"Stopped after {response.step} of {response.steps} slices; what "
-                    "is done is kept. Propagate goes on from here."
-                )
-            else:
-                self._say(f"Propagated {response.steps} slices.")
+            self._say(response.text)
         else:
             self._show_message(response)
 
-    def _opened_with(self, record: dict[str, Any]) -> None:
+    def _opened_with(self, opened: Opened) -> None:
+        record = opened.record
         if self.annotation is not None:
             self.annotation.labels.metadata["record"] = record
+        self._model_knows(opened.classes)
         self._say(f"Ready: {record['model']['name']} on {record['device']}.")
 
     def _show_result(self, done: Done) -> None:
@@ -396,10 +392,12 @@ class SegmentWidget(QScrollArea):
     def _object_selected(self, object_id: int) -> None:
         if self.annotation is not None:
             self.annotation.select_object(object_id)
+            self._show_class()
 
     def _object_renamed(self, object_id: int, name: str, cls: str) -> None:
         if self.annotation is not None:
             self.annotation.rename_object(object_id, name, cls)
+            self._show_class()
 
     def _show_objects(self) -> None:
         if self.annotation is not None:
@@ -407,6 +405,16 @@ class SegmentWidget(QScrollArea):
             self.objects.table.show_objects(
                 annotation.objects, annotation.current, annotation.labels
             )
+            self._show_class()
+
+    def _show_class(self) -> None:
+        annotation = self.annotation
+        cls = annotation.objects[annotation.current].cls if annotation else None
+        self.prompts.show_class(cls, self._classes)
+
+    def _model_knows(self, classes: tuple[str, ...] | None) -> None:
+        self._classes = classes
+        self._show_class()
 
     def _layers_changed(self) -> None:
         self.source.reset_choices()
@@ -419,23 +427,21 @@ class SegmentWidget(QScrollArea):
         annotation = self.annotation
         if annotation is None:
             return
-        layers = self.viewer.layers
-        if annotation.image not in layers:
+        if annotation.image not in self.viewer.layers:
             self._close_annotation(annotation)
             return
-        for layer in annotation.layers:
-            if layer not in layers:
-                layers.append(layer)
-                self._warn(
-                    f"The layer {layer.name} belongs to the annotation and was put "
-                    "back; remove objects in the table instead."
-                )
+        for layer in annotation.put_layers_back():
+            self._warn(
+                f"The layer {layer.name} belongs to the annotation and was put back; "
+                "remove objects in the table instead."
+            )
 
     def _close_annotation(self, annotation: Annotation) -> None:
         self.runner.close()
         annotation.close()
         del self._annotations[annotation.image]
         self.annotation = self._opened = None
+        self._model_knows(None)
         self._propagation_ended()
         if annotation.labels in self.viewer.layers:
             self._warn(

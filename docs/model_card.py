@@ -1,0 +1,165 @@
+"""Write the model card of octa-nano from the record beside its weights.
+
+    python docs/model_card.py [--figures clicks.json ...]
+
+`--figures` first puts what `evaluate --protocol clicks --out DIR` measured into the
+record. The curves are drawn by `docs/pictures.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_octa_sam2.model.card import (
+    Rows,
+    figure_rows,
+    model_card,
+    phase_rows,
+    write_figures,
+)
+from napari_octa_sam2.model.download import checkpoint_path
+from napari_octa_sam2.model.registry import get_entry
+
+NAME = "octa-nano"
+CARD = Path(__file__).with_name(f"{NAME}.md")
+PAGE = """\
+<!-- Written by docs/model_card.py from the record beside the weights. -->
+# Model card: {name}
+
+A network for interactive segmentation of OCTA slices and sequences, small enough to
+ship with the package and fast enough for a CPU. It answers clicks, boxes, masks and
+classes ("every large vessel on this slice"), and follows objects through the slices.
+
+| | |
+|---|---|
+| architecture | the modules of SAM 2.1 with a narrower trunk \
+(`model/configs/{name}.yaml`); prompts are painted onto the image embedding as well, \
+and a slice without prompts is given the mask of the slice before it \
+(`model/octa_sam2.py`); a refinement head sharpens masks at the slice's own resolution \
+(`model/refinement.py`) |
+| parameters | {network:,}, and {refinement:,} of the refinement head |
+| size | {bytes:,} bytes, half precision |
+| input | one grey slice, scaled to {input_size} x {input_size} pixels; masks have the \
+size of the slice |
+| classes that can be asked for | {classes} |
+| licence | {licence} |
+| SHA-256 | `{sha256}` |
+| record | `model/weights/{name}.json`; `napari-octa-sam2 models info {name}` shows it |
+
+## Data
+
+{data}
+- Nothing of OCTA-500: figures on it are of eyes that the network has not seen.
+
+## Training
+
+```
+{command}
+```
+
+{hours:.1f} hours on one machine ({machine}), finished {finished}, with version
+{version} of the package. A simulated annotator asks for classes, clicks, boxes and
+corrects.
+
+{phases}
+
+"Clips" are clips a step, slices a clip, its pixels, and the side of the network's
+input to which they are scaled; the learning rate is the highest one. Each phase begins
+with the weights of the one before.
+
+![Loss and Dice while training](images/{name}-training.png)
+
+## Figures
+
+{figures}
+
+## Limits
+
+- The synthetic scans are of healthy eyes: where there is pathology, look at every mask.
+- Flow alone hardly tells arteries from veins: check what the classes "artery" and
+  "vein" bring.
+- Where an object has ended, propagation may go on: mark ends as "absent" in the prompt
+  file, prompt several slices, or follow a shorter range.
+- Nothing here is validated for clinical use.
+"""
+DATA = {
+    "phantom": """\
+Procedural phantoms of this package (`volume/phantom`), drawn anew by seed: depth
+  slices of volumes and en-face projections, 3 and 6 mm.""",
+    "ROSSA (MIT licence)": """\
+ROSSA (`train_manual`, `train_sam`: 718 en-face images with vessel masks), published
+  with OCTA-FRNet under the MIT licence, copyright 2023 Haojian Ning.""",
+}
+MEASURED = """\
+A simulated annotator prompts, and every answer is scored, on samples that were not
+trained on: `napari-octa-sam2 evaluate --protocol clicks`, see
+[Evaluation](evaluation.md). A target is of the mean; it was set before the training.
+
+{table}
+
+Measured on {conditions}. {missed}"""
+UNMEASURED = "None have been measured of these weights yet."
+
+
+def render(card: Mapping[str, Any]) -> str:
+    """Return the page for what `model_card` returns."""
+    training = card["training"]
+    with_rossa = any(name.startswith("ROSSA") for name in training["data"])
+    return PAGE.format_map(
+        card
+        | card["parameters"]
+        | training
+        | {
+            "classes": ", ".join(card["classes"]),
+            "data": "\n".join(f"- {DATA.get(n, n)}" for n in training["data"]),
+            "command": f"napari-octa-sam2 train --recipe {training['recipe']} "
+            + ("--rossa FOLDER " if with_rossa else "")
+            + "--out DIR",
+            "hours": training["seconds"] / 3600,
+            "machine": ", ".join(f"{k} {v}" for k, v in training["machine"].items()),
+            "phases": table(phase_rows(training)),
+            "figures": figures(training),
+        }
+    )
+
+
+def figures(training: Mapping[str, Any]) -> str:
+    """Return the section of figures."""
+    found = training.get("figures")
+    if not found:
+        return UNMEASURED
+    places = sorted({f"{row['device']} ({row['threads']} threads)" for row in found})
+    missed = dict.fromkeys(row["task"] for row in found if row["met"] is False)
+    return MEASURED.format(
+        table=table(figure_rows(training)),
+        conditions=" and ".join(places),
+        missed=f"Targets missed: {', '.join(missed)}." if missed else "",
+    ).rstrip()
+
+
+def table(rows: Rows) -> str:
+    """Return rows as Markdown, the first one as header."""
+    header, *body = rows
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figures", type=Path, nargs="*", default=())
+    entry = get_entry(NAME)
+    record = checkpoint_path(entry).with_suffix(".json")
+    for report in parser.parse_args().figures:
+        write_figures(record, json.loads(report.read_text("utf-8")))
+    card = model_card(entry)
+    if card.get("training") is None:
+        parser.error(f"{record} is missing, or not of the weights in the registry")
+    CARD.write_text(render(card), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from napari_octa_sam2.cli import app
+from napari_octa_sam2.errors import ModelError
+from napari_octa_sam2.model import download, registry
+from napari_octa_sam2.model.card import (
+    figure_rows,
+    model_card,
+    phase_rows,
+    read_record,
+    write_figures,
+)
+from napari_octa_sam2.model.registry import get_entry
+from napari_octa_sam2.protocol.records import Sample, Target, TaskReport
+from napari_octa_sam2.protocol.report import Report
+from napari_octa_sam2.training.fit import FitConfig
+from napari_octa_sam2.training.recipes import ClipConfig, Phase
+from napari_octa_sam2.training.record import export
+
+PHASES = (
+    Phase("1-a", {"volumes": 0.25, "rossa": 0.75}, ClipConfig(), FitConfig(steps=2)),
+    Phase("2-b", {"volumes": 1.0}, ClipConfig(frames=3), FitConfig(steps=2, seed=7)),
+)
+LOG = (
+    "step,loss,prompted_dice,tracked_dice,class_dice,learning_rate,seconds\n"
+    "0,2.0,0.1,nan,0.2,0.1,1800\n"
+    "1,1.0,0.3,nan,0.4,0.1,1800\n"
+)
+
+
+@pytest.fixture
+def bundled(tmp_path, monkeypatch):
+    """Weights of 6 and 4 parameters with their record, in place of octa-nano's."""
+    for phase in PHASES:
+        (tmp_path / phase.name).mkdir()
+        (tmp_path / phase.name / "log.csv").write_text(LOG)
+    weights = {"a": torch.zeros(2, 3), "refinement.b": torch.zeros(4)}
+    about = {"data": ["phantom", "ROSSA (MIT licence)"]}
+    path = export(weights, tmp_path, "octa-nano", PHASES, about)
+    sha256 = json.loads(path.with_suffix(".json").read_text())["sha256"]
+    monkeypatch.setattr(download, "BUNDLED_FOLDER", tmp_path)
+    entry = replace(get_entry("octa-nano"), sha256=sha256)
+    monkeypatch.setitem(registry.MODELS, "octa-nano", entry)
+    return entry
+
+
+def report(sha256, *dice, name="rossa", split="val", available=None):
+    samples = tuple(
+        Sample(f"{n}", {"dice@0": d, "cldice@0": d / 2, "dice@1": 1.0})
+        for n, d in enumerate(dice)
+    )
+    judged, targets = ("dice@0", "cldice@0"), {"dice@0": Target(0.9)}
+    task = TaskReport(
+        *(name, split, "title", "prompts", judged, targets),
+        *(available or len(dice), len(dice), samples),
+    )
+    model = {"name": "octa-nano", "sha256": sha256}
+    record = {"model": model, "device": "cpu", "threads": 2}
+    return Report(record, (task,), complete=True).to_json()
+
+
+def record_of(entry):
+    return download.checkpoint_path(entry).with_suffix(".json")
+
+
+def test_the_card_tells_size_classes_and_training(bundled):
+    card = model_card(bundled)
+    assert card["parameters"] == {"network": 6, "refinement": 4}
+    assert card["bytes"] == Path(card["path"]).stat().st_size
+    assert card["classes"] == ["RV", "artery", "vein", "capillary", "vessel", "FAZ"]
+    assert card["training"]["phases"][1] == json.loads(json.dumps(asdict(PHASES[1])))
+    header, first, second = phase_rows(card["training"])
+    assert dict(zip(header, first, strict=True)) == {
+        "phase": "1-a",
+        "data": "25% volumes, 75% rossa",
+        "clips": "4 of 1 x 160 px at 256",
+        "steps": "2",
+        "learning rate": "0.0004",
+        "seed": "0",
+        "hours": "1.00",
+    }
+    assert (second[0], second[-2:]) == ("2-b", ["7", "1.00"])
+
+
+def test_a_record_of_other_weights_is_not_shown(bundled):
+    other = replace(bundled, sha256="0" * 64)
+    assert model_card(other)["training"] is None
+    record_of(bundled).unlink()
+    assert model_card(bundled)["training"] is None
+
+
+def test_damaged_files_are_told(bundled):
+    record_of(bundled).write_text("{")
+    with pytest.raises(ModelError, match="expected the record of a training"):
+        model_card(bundled)
+    download.checkpoint_path(bundled).write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="is damaged"):
+        model_card(bundled)
+
+
+def test_an_official_model_is_what_the_registry_says(tmp_path, monkeypatch):
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path))
+    card = model_card(get_entry("sam2.1_hiera_tiny"))
+    assert card["available"] is False
+    assert card["licence"] == "Apache-2.0"
+    assert "training" not in card
+
+
+def test_figures_join_the_record_task_by_task(bundled):
+    path, sha256 = record_of(bundled), bundled.sha256
+    write_figures(path, report(sha256, 0.5, 0.7))
+    write_figures(path, report(sha256, 0.95, name="artery", split=""))
+    write_figures(path, report(sha256, 0.8, 0.9))
+    rows = read_record(path)["figures"]
+    assert [(r["task"], r["metric"]) for r in rows] == [
+        *(("rossa val", "dice@0"), ("rossa val", "cldice@0")),
+        *(("artery", "dice@0"), ("artery", "cldice@0")),
+    ]
+    assert rows[0] == {
+        "task": "rossa val",
+        "metric": "dice@0",
+        "n": 2,
+        "mean": pytest.approx(0.85),
+        "sd": pytest.approx(0.0707, abs=1e-4),
+        "min": 0.8,
+        "max": 0.9,
+        "target": ">= 0.9",
+        "met": False,
+        "device": "cpu",
+        "threads": 2,
+    }
+    _, first, *_ = figure_rows(read_record(path))
+    assert first[:4] == ["rossa val", "Dice, class prompt", "2", "0.85"]
+    assert first[-2:] == [">= 0.9", "no"]
+    # the figure of one sample has no deviation
+    assert figure_rows(read_record(path))[3][4] == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sha256": "1" * 64}, "of the weights that were judged"),
+        ({"available": 3}, "limited \\(rossa val\\)"),
+        ({"complete": False}, "was stopped"),
+    ],
+)
+def test_figures_that_do_not_belong_are_refused(bundled, change, message):
+    path = record_of(bundled)
+    before = path.read_bytes()
+    given = report(
+        change.get("sha256", bundled.sha256), 0.5, available=change.get("available")
+    )
+    given["complete"] = change.get("complete", True)
+    with pytest.raises(ModelError, match=message):
+        write_figures(path, given)
+    assert path.read_bytes() == before
+
+
+def test_models_info_prints_the_card(bundled):
+    write_figures(record_of(bundled), report(bundled.sha256, 0.5, 0.75))
+    shown = CliRunner().invoke(app, ["models", "info", "octa-nano"])
+    assert shown.exit_code == 0, shown.output
+    text = " ".join(shown.stdout.split())
+    assert f"SHA-256 {bundled.sha256}" in text
+    assert "parameters 6, and 4 of the refinement head" in text
+    assert "licence BSD-3-Clause" in text
+    assert "trained 2.0 h" in text
+    assert "rossa val Dice, class prompt 2 0.625 0.177 0.5 0.75 >= 0.9 no" in text
+    told = CliRunner().invoke(app, ["models", "info", "octa-nano", "--json"])
+    assert json.loads(told.stdout) == json.loads(json.dumps(model_card(bundled)))
+
+
+def test_the_page_is_made_from_the_record(bundled):
+    page = docs_script("model_card")
+    text = page.render(model_card(bundled))
+    assert "None have been measured" in text
+    write_figures(record_of(bundled), report(bundled.sha256, 0.5, 0.75))
+    text = page.render(model_card(bundled))
+    assert f"| SHA-256 | `{bundled.sha256}` |" in text
+    assert "train --recipe octa-nano --rossa FOLDER --out DIR" in text
+    assert "2.0 hours on one machine" in text
+    assert (
+        "| 2-b | 100% volumes | 4 of 3 x 160 px at 256 | 2 | 0.0004 | 7 | 1.00 |"
+        in (text)
+    )
+    assert "| rossa val | Dice, class prompt | 2 | 0.625 |" in text
+    assert "Measured on cpu (2 threads). Targets missed: rossa val." in text
+
+
+def docs_script(name):
+    path = Path(__file__).parents[2] / "docs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
