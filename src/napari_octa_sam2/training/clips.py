@@ -103,13 +103,10 @@ def cut_clip(
             ]
         )
         instances = sampler.nearest(scene.instances[order])
-        chosen = [
-            _choose(scene, classes, instances, config, rng)
-            for _ in range(config.objects)
-        ]
-        if any(choice is None for choice in chosen):
+        chosen = _choose(scene, classes, instances, config, rng)
+        if chosen is None:
             continue
-        masks, asked = zip(*(c for c in chosen if c is not None), strict=True)
+        masks, asked = chosen
         images = scene.images[order]
         if len(scene.images) > 1 and rng.random() < 0.5:
             images = _windowed(images, rng)
@@ -224,15 +221,51 @@ def _choose(
     instances: np.ndarray,
     config: ClipConfig,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, int] | None:
-    """Return the masks of a random object, and the class it is the whole of."""
-    if rng.random() < config.whole:
-        pick = [i for i, name in enumerate(SEGMENTABLE) if name in scene.classes]
-        if rng.random() >= config.absent:
-            pick = [i for i in pick if classes[i, 0].sum() >= config.min_area]
-        if pick:
-            index = int(rng.choice(pick))
-            return classes[index], index
+) -> tuple[list[np.ndarray], list[int]] | None:
+    """Return the masks of random objects, and the class that each is the whole of."""
+    masks: list[np.ndarray] = []
+    asked: list[int] = []
+    for _ in range(config.objects):
+        whole = _whole_class(scene, classes, set(asked), config, rng)
+        if whole is not None:
+            masks.append(classes[whole])
+            asked.append(whole)
+            continue
+        single = _single_object(classes, instances, config, rng)
+        if single is None:
+            return None
+        masks.append(single)
+        asked.append(ONE_OBJECT)
+    return masks, asked
+
+
+def _whole_class(
+    scene: Scene,
+    classes: np.ndarray,
+    taken: set[int],
+    config: ClipConfig,
+    rng: np.random.Generator,
+) -> int | None:
+    """Return the index of a class not `taken`, or None if a single object is due."""
+    if rng.random() >= config.whole:
+        return None
+    pick = [
+        index
+        for index, name in enumerate(SEGMENTABLE)
+        if name in scene.classes and index not in taken
+    ]
+    if rng.random() >= config.absent:
+        pick = [i for i in pick if classes[i, 0].sum() >= config.min_area]
+    return int(rng.choice(pick)) if pick else None
+
+
+def _single_object(
+    classes: np.ndarray,
+    instances: np.ndarray,
+    config: ClipConfig,
+    rng: np.random.Generator,
+) -> np.ndarray | None:
+    """Return the mask of a vessel or the FAZ, or None if none is large enough."""
     ids, counts = np.unique(instances[0], return_counts=True)
     large = [i for i, n in zip(ids, counts, strict=True) if n >= config.min_area and i]
     options = [instances == i for i in large]
@@ -240,10 +273,10 @@ def _choose(
     options += [faz] * (2 if faz[0].sum() >= config.min_area else 0)
     if not options:
         return None
-    mask = options[rng.integers(len(options))]
+    mask: np.ndarray = options[rng.integers(len(options))]
     if rng.random() < config.pieces:
         mask = _one_piece(mask, config.min_area, rng)
-    return mask, ONE_OBJECT
+    return mask
 
 
 def _one_piece(mask: np.ndarray, min_area: int, rng: np.random.Generator) -> np.ndarray:

@@ -63,9 +63,23 @@ OCTA_NANO = (
     # Then the field of view of real use.
     Phase(
         "3-full-field",
-        {"volumes": 0.3, "projections": 0.35, "rossa": 0.35},
-        ClipConfig(frames=2, native=320, size=512, zoom=(0.9, 1.5), max_stride=4),
-        FitConfig(steps=600, clips=1, learning_rate=3e-4, warmup=30, seed=2),
+        {"volumes": 0.4, "projections": 0.25, "rossa": 0.35},
+        ClipConfig(frames=2, native=320, size=512, max_stride=4),
+        FitConfig(steps=450, clips=1, learning_rate=3e-4, warmup=30, seed=2),
+    ),
+    # The head alone costs a fraction: it sees many more masks at full size.
+    Phase(
+        "4-refinement",
+        {"volumes": 0.2, "projections": 0.35, "rossa": 0.45},
+        ClipConfig(native=320, size=512, objects=2, whole=0.7),
+        FitConfig(
+            steps=900,
+            clips=4,
+            learning_rate=6e-4,
+            warmup=30,
+            seed=3,
+            frozen=("network",),
+        ),
     ),
 )
 REFINEMENT_HEAD = (

@@ -8,9 +8,12 @@ import numpy as np
 
 from napari_octa_sam2.volume.phantom.retina import Rim, draw_rim
 from napari_octa_sam2.volume.phantom.trees import Trees, grow_trees
+from napari_octa_sam2.volume.phantom.tubes import paint_tubes
 
 KINDS = ("artery", "vein")
-SHORTEST = 0.3  # mm of a vessel within the field, below which it is left out
+LARGE = 0.0071  # mm, radius from which a vessel is an object
+THINNEST = 0.0098  # mm, least radius of a large vessel as annotators draw it
+SHORTEST = 0.25  # mm of a vessel within the field, below which it is left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,8 @@ class Eye:
     trees : Trees
         All vessels, also beyond the field.
     object : numpy.ndarray
-        Object id of the segment that ends at each node; 0 outside the field.
+        Object id of the segment that ends at each node; 0 for twigs and outside the
+        field.
     classes : dict of int to str
         ``"artery"`` or ``"vein"`` for each object id.
     """
@@ -48,9 +52,26 @@ class Eye:
         return names
 
     @property
+    def radius(self) -> np.ndarray:
+        """Radius with which vessels are seen and drawn, in mm."""
+        step = self.axis[1]
+        least = max(THINNEST, 0.6 * step)
+        return np.asarray(np.maximum(1.08 * self.trees.radius + 0.12 * step, least))
+
+    @property
+    def brightness(self) -> np.ndarray:
+        """Flow seen in vessels, up to 1: the thinner, the slower and less."""
+        return np.asarray(np.clip((self.trees.radius / 0.014) ** 0.6, 0.3, 1))
+
+    @property
     def ends(self) -> np.ndarray:
         """Nodes at which a segment of an object ends."""
         return np.flatnonzero(self.object)
+
+    @property
+    def twigs(self) -> np.ndarray:
+        """Nodes at which a segment of a vessel too thin for an object ends."""
+        return np.flatnonzero((self.object == 0) & (self.trees.parent >= 0))
 
 
 def draw_eye(
@@ -60,13 +81,21 @@ def draw_eye(
     faz_diameter: float,
     pairs: int,
     calibre: float,
+    fovea: tuple[float, float] | None = None,
+    large: float = LARGE,
 ) -> Eye:
-    """Return a random eye seen in a field of ``size`` pixels and `field` mm."""
+    """Return a random eye seen in a field of ``size`` pixels and `field` mm.
+
+    The `fovea` lies at (slow, fast), in mm, by default near the middle. A vessel is
+    an object where its radius is at least `large` mm.
+    """
     axis = np.arange(size) * (field / size)
-    row, col = field * rng.uniform(0.44, 0.56, 2)
-    rim = draw_rim(rng, (float(row), float(col)), faz_diameter)
+    if fovea is None:
+        row, col = field * rng.uniform(0.42, 0.58, 2)
+        fovea = float(row), float(col)
+    rim = draw_rim(rng, fovea, faz_diameter)
     trees = grow_trees(rng, field, rim, pairs, calibre)
-    objects = _label_objects(trees, field)
+    objects = _label_objects(trees, field, large)
     classes = {}
     for number in range(1, int(objects.max(initial=0)) + 1):
         kind = trees.kind[objects == number][0]
@@ -74,13 +103,31 @@ def draw_eye(
     return Eye(axis, rim, trees, objects, classes)
 
 
-def _label_objects(trees: Trees, field: float) -> np.ndarray:
+def paint_segments(
+    eye: Eye, points: np.ndarray, shape: tuple[int, ...], spacing: tuple[float, ...]
+) -> np.ndarray:
+    """Paint the objects at `points` and return which segment is where.
+
+    The number is the place of its end in ``eye.ends``, from 1; 0 is no vessel.
+    """
+    segment = np.zeros(shape, np.uint16)
+    ends = eye.ends
+    starts = eye.trees.parent[ends]
+    radii = np.stack([eye.radius[starts], eye.radius[ends]], 1)
+    numbers = np.arange(1, len(ends) + 1)
+    paint_tubes(segment, spacing, points[starts], points[ends], radii, numbers)
+    return segment
+
+
+def _label_objects(trees: Trees, field: float, large: float) -> np.ndarray:
     """Give a number to each vessel connected within the field, largest first."""
     inside = np.all((trees.position >= 0) & (trees.position < field), axis=1)
     label = np.zeros(len(trees.parent), int)
     count = 0
     for node, parent in enumerate(trees.parent):
         if parent < 0 or not (inside[node] or inside[parent]):
+            continue
+        if trees.radius[node] < large:
             continue
         if not label[parent]:
             count += 1

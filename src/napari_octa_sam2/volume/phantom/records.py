@@ -10,6 +10,13 @@ import numpy as np
 from napari_octa_sam2.errors import VolumeError
 from napari_octa_sam2.volume.octa_volume import OctaVolume
 
+CODES = {"artery": 1, "vein": 2, "capillary": 3, "FAZ": 4}
+CLASSES = {
+    **{name: (code,) for name, code in CODES.items()},
+    "RV": (CODES["artery"], CODES["vein"]),
+    "vessel": (CODES["artery"], CODES["vein"], CODES["capillary"]),
+}
+
 
 @dataclass(frozen=True)
 class PhantomConfig:
@@ -24,13 +31,16 @@ class PhantomConfig:
     field_mm : float
         Side of the en-face field, in mm.
     depth_mm : float, optional
-        Axial extent, in which the retina is centred. By default what the retina
-        from the ILM to Bruch's membrane needs, ``0.40 + 0.06 * field_mm``: 64 slices
-        of a 3 mm field are then 9.1 um apart (OCTA-500: 3.1 um).
+        Axial extent. If given, the scan begins at the inner retina, which is tilted
+        and curved as it comes; what else lies in it depends on the extent.
+        By default ``0.40 + 0.06 * field_mm``, which holds the retina from the ILM to
+        Bruch's membrane, flattened if need be: 64 slices of a 3 mm field are then
+        9.1 um apart. Slices as those of OCTA-500, 3.1 um apart, come with
+        ``depth=160, depth_mm=0.5``.
     pairs : int
         Pairs of an artery and a vein that leave the optic disc.
     vessel_radius_mm : float
-        Radius of the thickest artery at the optic disc.
+        Radius of an artery that supplies 15 mm2, in mm, the size of an arcade.
     faz_diameter_mm : float
         Mean diameter of the foveal avascular zone.
     quality : float
@@ -123,20 +133,58 @@ class Phantom:
     centrelines : tuple of Centreline
     surfaces : numpy.ndarray
         Depth index of ILM, IPL, OPL, ISOS, RPE and BM, shape ``(6, slow, fast)``.
-    vessels, capillaries, faz : numpy.ndarray of bool
-        Shape ``(depth, slow, fast)``. They do not overlap.
+    classes : numpy.ndarray
+        What each voxel is, uint8, shape ``(depth, slow, fast)``: a value of `CODES`
+        or 0. "capillary" are all vessels too thin to be objects.
     projections : dict of str to numpy.ndarray
         uint8 ``(slow, fast)``: "FULL" (mean), "ILM_OPL" and "OPL_BM" (maximum).
     masks : dict of str to numpy.ndarray
-        En-face truth, bool ``(slow, fast)``: "RV", "artery", "vein", "FAZ" and
-        "capillary", all vessels of the superficial plexus as in OCTA-500.
+        En-face truth, bool ``(slow, fast)``: "RV", "artery", "vein", "FAZ",
+        "capillary" (visible between ILM and OPL, without large vessels) and
+        "vessel" (all of them, as in OCTA-500's ``GT_Capillary``).
     """
 
     volume: OctaVolume
     centrelines: tuple[Centreline, ...]
     surfaces: np.ndarray
-    vessels: np.ndarray
-    capillaries: np.ndarray
-    faz: np.ndarray
+    classes: np.ndarray
     projections: dict[str, np.ndarray]
     masks: dict[str, np.ndarray]
+
+    def class_mask(self, name: str, slices: int | slice = slice(None)) -> np.ndarray:
+        """Return where a class is.
+
+        Parameters
+        ----------
+        name : str
+            "RV", "artery", "vein", "capillary", "vessel" (all vessels) or "FAZ".
+        slices : int or slice
+            Depth slices wanted.
+
+        Raises
+        ------
+        VolumeError
+            If there is no such class.
+        """
+        if name not in CLASSES:
+            raise VolumeError(
+                f"phantom: expected a class of {', '.join(CLASSES)}, found {name!r}"
+            )
+        codes = CLASSES[name]
+        part = self.classes[slices]
+        return np.asarray((part >= min(codes)) & (part <= max(codes)))
+
+    @property
+    def vessels(self) -> np.ndarray:
+        """Large vessels, bool ``(depth, slow, fast)``."""
+        return self.class_mask("RV")
+
+    @property
+    def capillaries(self) -> np.ndarray:
+        """Capillaries and twigs, bool ``(depth, slow, fast)``."""
+        return self.class_mask("capillary")
+
+    @property
+    def faz(self) -> np.ndarray:
+        """The FAZ from the ILM to the OPL, bool ``(depth, slow, fast)``."""
+        return self.class_mask("FAZ")

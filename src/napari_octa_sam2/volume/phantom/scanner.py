@@ -6,27 +6,66 @@ import numpy as np
 from scipy import ndimage
 
 
-def project_down(flow: np.ndarray, decay: float) -> np.ndarray:
-    """Return what flow casts on the tissue below it (projection artefacts).
+def speckle(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    looks: float,
+    grain: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Return multiplicative noise of mean 1 and variance ``1 / looks``.
+
+    With `grain` the noise is smooth: white noise blurred by so many pixels along
+    the slow and the fast axis, of log-normal distribution.
+    """
+    if grain is None:
+        noise = rng.standard_gamma(looks, shape, np.float32) / np.float32(looks)
+        return np.asarray(noise)
+    white = rng.standard_normal(shape, np.float32)
+    noise = ndimage.gaussian_filter(white, grain, mode="wrap", truncate=3)
+    spread = np.float32(np.sqrt(np.log1p(1 / looks)))
+    noise *= spread / noise.std()
+    return np.asarray(np.exp(noise - spread**2 / 2))
+
+
+class AxialSpeckle:
+    """Standard normal noise of a volume, smooth in all directions.
 
     Parameters
     ----------
-    flow : numpy.ndarray
-        Flow signal, shape ``(depth, slow, fast)``.
-    decay : float
-        Part of a tail that is left after one slice, 0 to 1.
+    rng : numpy.random.Generator
+    shape : tuple of int
+        ``(depth, slow, fast)``.
+    reach : float
+        Slices over which it changes; independent from slice to slice below 1.
+    grain : float
+        In-plane blur, in pixels.
     """
-    tail = flow.copy()
-    for below in range(1, len(tail)):
-        tail[below] = np.maximum(flow[below], decay * tail[below - 1])
-    return tail
 
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        shape: tuple[int, ...],
+        reach: float,
+        grain: float = 0.65,
+    ) -> None:
+        self.rng, self.shape, self.grain = rng, shape[1:], grain
+        self.reach = max(reach, 1.0)
+        self.knot = 0
+        self.pair = self._draw(), self._draw()
 
-def speckle(
-    rng: np.random.Generator, shape: tuple[int, ...], looks: float
-) -> np.ndarray:
-    """Return multiplicative noise of mean 1 and variance ``1 / looks``."""
-    return np.asarray(rng.standard_gamma(looks, shape, np.float32) / np.float32(looks))
+    def _draw(self) -> np.ndarray:
+        white = self.rng.standard_normal(self.shape, np.float32)
+        noise = ndimage.gaussian_filter(white, self.grain, mode="wrap", truncate=3)
+        return np.asarray(noise / noise.std())
+
+    def at(self, depth: int) -> np.ndarray:
+        """Return the noise of a slice; ask from the top to the bottom."""
+        while depth / self.reach >= self.knot + 1:
+            self.knot += 1
+            self.pair = self.pair[1], self._draw()
+        share = np.float32(depth / self.reach - self.knot)
+        noise = (1 - share) * self.pair[0] + share * self.pair[1]
+        return np.asarray(noise / np.hypot(1 - share, share))
 
 
 def motion_gain(
@@ -34,26 +73,54 @@ def motion_gain(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return gain and added decorrelation of each B-scan, shape ``(rows, 1)``.
 
-    Slow drifts of the gain, a weak jitter from line to line, and a few bright lines
-    where the eye moved: the poorer the `quality`, the more of them.
+    Slow drifts of the gain, a weak jitter from line to line, bands where the gain
+    is another, and a few bright lines where the eye moved: the poorer the
+    `quality`, the more of them.
     """
     bad = 1 - quality
     drift = ndimage.gaussian_filter1d(rng.standard_normal(rows), rows / 16) * 4
-    gain = 1 + 0.04 * drift + (0.015 + 0.06 * bad) * rng.standard_normal(rows)
-    moved = rng.random(rows) < 0.002 + 0.03 * bad
-    added = moved * rng.uniform(0.05, 0.25, rows)
+    gain = 1 + 0.04 * drift + (0.012 + 0.06 * bad) * rng.standard_normal(rows)
+    added = np.zeros(rows)
+    for _ in range(rng.poisson(0.3 + 5 * bad)):
+        start, width = rng.integers(rows), 1 + int(rng.exponential(2 + 18 * bad))
+        gain[start : start + width] *= rng.uniform(0.75, 1.2)
+    moved = rng.random(rows) < 0.001 + 0.02 * bad * rng.random()
+    moved |= np.roll(moved, 1) & (rng.random(rows) < 0.4)
+    added = moved * rng.uniform(0.05, 0.3, rows)
     return np.clip(gain, 0.3, None)[:, None], added[:, None]
 
 
 def shift_lines(
     rng: np.random.Generator, image: np.ndarray, quality: float
 ) -> np.ndarray:
-    """Return `image` with a few B-scans one pixel off (residual eye motion)."""
-    rows = image.shape[-2]
-    moved = rng.random(rows) < 0.01 + 0.04 * (1 - quality)
+    """Return `image` after residual eye motion.
+
+    Single B-scans are a pixel off; at a few of them everything that follows jumps.
+    """
+    bad, rows = 1 - quality, image.shape[-2]
     image = image.copy()
+    for start in rng.integers(0, rows, rng.poisson(2 * bad)):
+        jump = int(np.round(rng.normal(0, 1.5)))
+        image[..., start:, :] = np.roll(image[..., start:, :], jump, -1)
+    moved = rng.random(rows) < 0.005 + 0.04 * bad
     image[..., moved, :] = np.roll(image[..., moved, :], int(rng.choice([-1, 1])), -1)
     return image
+
+
+def shadows(rng: np.random.Generator, axis: np.ndarray, quality: float) -> np.ndarray:
+    """Return the light that floaters, lashes and the pupil let through, 0 to 1."""
+    side = float(axis[-1])
+    light = np.ones((len(axis), len(axis)))
+    for _ in range(rng.poisson(0.15 + 0.8 * (1 - quality))):
+        edge = rng.random() < 0.6
+        row, col = rng.uniform(0, side, 2)
+        if edge:
+            row, col = rng.permutation([rng.choice([0.0, side]), col])
+        size = np.exp(rng.uniform(np.log(0.12), np.log(1.2)))
+        wide = size * rng.uniform(0.5, 2)
+        spot = ((axis[:, None] - row) / size) ** 2 + ((axis[None] - col) / wide) ** 2
+        light *= 1 - rng.uniform(0.3, 0.95) * np.exp(-spot)
+    return light
 
 
 def vignette(rng: np.random.Generator, axis: np.ndarray, quality: float) -> np.ndarray:
@@ -61,7 +128,7 @@ def vignette(rng: np.random.Generator, axis: np.ndarray, quality: float) -> np.n
     side = float(axis[-1])
     centre = side * rng.uniform(0.35, 0.65, 2)
     y, x = (axis[:, None] - centre[0]) / side, (axis[None] - centre[1]) / side
-    loss = rng.uniform(0.1, 0.3) + 0.8 * (1 - quality) * rng.uniform(0, 1)
+    loss = rng.uniform(0, 0.2) + 0.6 * (1 - quality) * rng.uniform(0, 1)
     return np.asarray(1 / (1 + loss * 2 * (y**2 + x**2)))
 
 
