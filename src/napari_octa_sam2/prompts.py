@@ -112,7 +112,7 @@ class Prompt:
         kinds = [asked, self.mask is not None]
         if sum([*kinds, self.absent]) != 1:
             raise PromptError(
-                f"{where}: expected points, a box or a class, or a mask, or absent; found "
+                f"{where}: expected points, a box, a class, a mask or absent; found "
                 + ("none of them" if not any([*kinds, self.absent]) else "several")
             )
 

@@ -53,6 +53,9 @@ def test_clicks_are_spots_at_their_pixel():
     assert divmod(int(pictures[0, 1].argmax()), 40) == (11, 3)
     assert pictures.amax((2, 3)).tolist() == [[1, 1]]
     assert pictures[0, 0, 5, 30] < 1e-4
+    none = paint_clicks(torch.zeros(1, 0, 2), torch.zeros(1, 0), (16, 40))
+    assert not none.any()
+    assert none.shape == (1, 2, 16, 40)
 
 
 def test_clicks_matter():

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from napari_octa_sam2.engine.features import SliceFeatures
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
+from napari_octa_sam2.model.connected import keep_connected
 from napari_octa_sam2.model.octa_sam2 import BOX_END, BOX_START, FIRST_CLASS
 from napari_octa_sam2.model.refinement import paint_clicks
 from napari_octa_sam2.prompts import Prompt
@@ -63,6 +64,9 @@ def answer(
     output = _track(
         network, features, bank, index, grid, points=points, previous=logits
     )
+    output.whole = chain[0].whole is not None or (
+        previous is not None and previous.whole
+    )
     output.clicks = tuple(
         (row, col, label)
         for p in chain
@@ -81,9 +85,12 @@ def follow(
     reverse: bool,
 ) -> SliceOutput:
     """Return the output for a slice without prompts, remembered for the next ones."""
-    return _track(
+    output = _track(
         network, features, bank, index, grid, reverse=reverse, remember_it=True
     )
+    before = bank.output(index + 1 if reverse else index - 1)
+    output.whole = before is not None and before.whole
+    return output
 
 
 def remember(network: Any, features: SliceFeatures, output: SliceOutput) -> None:
@@ -95,29 +102,30 @@ def remember(network: Any, features: SliceFeatures, output: SliceOutput) -> None
     _encode_memory(network, features, output, masks, from_prompt=True)
 
 
-def to_slice(output: SliceOutput, grid: Grid, head: Any, image: Tensor) -> np.ndarray:
+def to_slice(
+    output: SliceOutput, grid: Grid, head: Any, image: Tensor, *, connected: bool
+) -> np.ndarray:
     """Return an output's logits at the slice's resolution, ``(slow, fast)`` float32.
 
     Parameters
     ----------
     head : RefinementHead or None
         Sharpens them; None interpolates.
+    connected : bool
+        Leave out what the head adds away from a single object.
     image : Tensor
         The slice in 0..1, shape ``(1, 1, slow, fast)``.
     """
     size = (grid.rows, grid.cols)
-    logits = output.logits
+    coarse = F.interpolate(output.logits, size, mode="bilinear", align_corners=False)
+    logits = coarse
     if head is not None:
         clicks = torch.tensor(output.clicks, device=image.device).reshape(1, -1, 3)
-        logits = head(
-            image,
-            logits,
-            paint_clicks(clicks[..., [1, 0]], clicks[..., 2], size)
-            if output.clicks
-            else None,
-        )
-    if logits.shape[-2:] != size:
-        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        pictures = paint_clicks(clicks[..., [1, 0]], clicks[..., 2], size)
+        logits = head(image, output.logits, pictures)
+        if connected and not output.whole:
+            seeds = (coarse > 0) | (pictures[:, :1] > 0.5)
+            logits = keep_connected(logits, seeds, reach=1)
     array: np.ndarray = logits[0, 0].float().cpu().numpy()
     return array
 

@@ -37,6 +37,8 @@ class SliceOutput:
         Their position encoding.
     clicks : tuple of (row, col, label)
         Those that the answer heeds, in pixels of the slice; label 1 or 0.
+    whole : bool
+        The object is everything of a class.
     """
 
     logits: Tensor
@@ -46,6 +48,7 @@ class SliceOutput:
     memory: Tensor | None = None
     memory_position: list[Tensor] | None = None
     clicks: tuple[tuple[float, float, int], ...] = ()
+    whole: bool = False
 
     def as_sam2(self) -> dict[str, Any]:
         """Return the record as ``SAM2Base`` looks it up."""
@@ -58,6 +61,7 @@ class SliceOutput:
             "maskmem_pos_enc": self.memory_position,
             "obj_ptr": self.pointer,
             "pred_masks": self.logits,
+            "whole": self.whole,
         }
 
     def move(self, device: torch.device) -> None:

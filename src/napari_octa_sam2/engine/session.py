@@ -316,7 +316,11 @@ class Session:
             if output not in kept:
                 with self._compute.autocast():
                     kept[output] = decode.to_slice(
-                        output, self.grid, self._refinement, image
+                        output,
+                        self.grid,
+                        self._refinement,
+                        image,
+                        connected=getattr(self._network, "connected", False),
                     )
         self._shown = kept
         return {number: kept[output] for number, output in outputs.items()}

@@ -9,7 +9,8 @@ A class prompt ("all large vessels") is a point without a place: its label is
 
 A slice without prompts is given the mask of the slice before it as a mask prompt,
 beside SAM 2's memory: neighbouring depth slices look alike, and the mask says which
-of several like vessels is meant.
+of several like vessels is meant. Unless a whole class was asked for, an object stays
+in one piece with its prompts and with the slice before (`model.connected`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import TwoWayTransformer
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
+from napari_octa_sam2.model.connected import keep_connected
+
 POSITIVE, NEGATIVE, BOX_START, BOX_END, FIRST_CLASS = 1, 0, 2, 3, 4
+TOUCH = 2  # cells of the mask's grid
 LOGIT_LIMIT = 32.0  # as SAM 2 limits the logits that it is given back
 
 
@@ -138,6 +143,8 @@ class OctaSAM2(SAM2Base):  # type: ignore[misc]
         Hidden channels of the decoder's transformer (SAM 2: 2048).
     """
 
+    connected = True  # single objects are in one piece with what was prompted
+
     def __init__(
         self, *args: Any, classes: Sequence[str], decoder_width: int, **kwargs: Any
     ) -> None:
@@ -225,8 +232,64 @@ class OctaSAM2(SAM2Base):  # type: ignore[misc]
             mask_inputs=neighbour["pred_masks"].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
             high_res_features=fine,
             multimask_output=False,
+            whole=neighbour.get("whole", False),
         )
         return {"point_inputs": None, "mask_inputs": None}, outputs, fine, features
+
+    def _forward_sam_heads(
+        self,
+        backbone_features: Tensor,
+        point_inputs: dict[str, Tensor] | None = None,
+        mask_inputs: Tensor | None = None,
+        high_res_features: list[Tensor] | None = None,
+        multimask_output: bool = False,
+        whole: bool | Tensor = False,
+    ) -> tuple[Tensor, ...]:
+        """As in ``SAM2Base``; `whole` says which objects are whole classes."""
+        outputs: list[Tensor] = list(
+            super()._forward_sam_heads(
+                backbone_features,
+                point_inputs,
+                mask_inputs,
+                high_res_features,
+                multimask_output,
+            )
+        )
+        seeds = self._seeds(point_inputs, mask_inputs)
+        if seeds is not None:
+            masks = outputs[3]
+            everything = torch.as_tensor(whole, device=masks.device).expand(len(masks))
+            if point_inputs is not None:
+                classes = point_inputs["point_labels"] >= FIRST_CLASS
+                everything = everything | classes.any(1)
+            # where there is nothing to hold on to, nothing is left out
+            seeds = seeds & ~everything[:, None, None, None]
+            outputs[3] = keep_connected(masks, seeds, TOUCH)
+            size = (self.image_size, self.image_size)
+            outputs[4] = F.interpolate(
+                outputs[3], size=size, mode="bilinear", align_corners=False
+            )
+        return tuple(outputs)
+
+    def _seeds(
+        self, point_inputs: dict[str, Tensor] | None, mask_inputs: Tensor | None
+    ) -> Tensor | None:
+        """Return where the object is known to be, ``(objects, 1, grid, grid)``."""
+        grid = self.sam_prompt_encoder.mask_input_size
+        seeds = None
+        if mask_inputs is not None:
+            given = F.interpolate(mask_inputs.float(), grid, mode="bilinear")
+            seeds = given > 0
+        if point_inputs is not None:
+            positive, _, boxes = paint(
+                point_inputs["point_coords"],
+                point_inputs["point_labels"],
+                self.image_size,
+                grid[0],
+            ).unbind(1)
+            marked = ((positive > 0.5) | (boxes > 0))[:, None]
+            seeds = marked if seeds is None else seeds | marked
+        return seeds
 
 
 def _output_of(output_dict: dict[str, dict[int, Any]], index: int) -> Any:

@@ -108,6 +108,8 @@ def paint_clicks(points: Tensor, labels: Tensor, size: tuple[int, int]) -> Tenso
     Tensor
         Gaussian spots of height 1, shape ``(n, 2, slow, fast)``.
     """
+    if not points.shape[1]:
+        return points.new_zeros(len(points), 2, *size)
     rows, cols = (
         torch.exp(
             -((torch.arange(n, device=points.device) - points[..., i, None]) ** 2)

@@ -70,7 +70,7 @@ OCTA_NANO = (
     # The head alone costs a fraction: it sees many more masks at full size.
     Phase(
         "4-refinement",
-        {"volumes": 0.2, "projections": 0.35, "rossa": 0.45},
+        {"volumes": 0.3, "projections": 0.3, "rossa": 0.4},
         ClipConfig(native=320, size=512, objects=2, whole=0.7),
         FitConfig(
             steps=900,

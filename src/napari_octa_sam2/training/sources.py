@@ -171,16 +171,19 @@ class Mixture:
 
 
 def as_seen(labels: np.ndarray) -> np.ndarray:
-    """Return vessels ``(depth, slow, fast)`` as deep as a scan shows them.
+    """Return vessels ``(depth, slow, fast)`` as wide and deep as they are drawn.
 
-    Annotators draw what they see on a slice: a vessel blurred by the axial resolution,
-    and its projection just below, not the tube that is cut by the slice.
+    Annotators draw what they see on a slice: a vessel with its soft edge, blurred by
+    the axial resolution, and its projection just below; not the tube that is cut.
     """
     seen = labels.copy()
-    for shift in (1, 2, 3, -1):
-        moved = np.roll(labels, shift, axis=0)
-        moved[slice(0, shift) if shift > 0 else slice(shift, None)] = 0
-        seen = np.where(seen == 0, moved, seen)
+    for axis, shifts in ((0, (1, 2, 3, -1)), (1, (1, -1)), (2, (1, -1))):
+        before = seen.copy()
+        for shift in shifts:
+            moved = np.roll(before, shift, axis)
+            edge = slice(0, shift) if shift > 0 else slice(shift, None)
+            moved[(slice(None),) * axis + (edge,)] = 0
+            seen = np.where(seen == 0, moved, seen)
     return seen
 
 

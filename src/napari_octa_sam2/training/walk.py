@@ -175,6 +175,7 @@ def walk(
         )
         out["obj_ptr"] = outputs[5]
         out["pred_masks"] = outputs[3].detach()
+        out["whole"] = asked >= 0
         key = "cond_frame_outputs" if t == 0 else "non_cond_frame_outputs"
         memory[key][t] = out
     loss = losses[0] + torch.stack(losses[1:]).mean()
