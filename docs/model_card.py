@@ -71,13 +71,13 @@ corrects.
 input to which they are scaled; the learning rate is the highest one. Each phase begins
 with the weights of the one before.
 
-The record is of a run that was changed on the way; a repeated one will differ. From step
-1530 of phase 1 on the head was given the clicks (and two corrections became more
-frequent); after phase 1 its last layer was given its input once more. The generator was
-still being tuned during phases 1 and 2. From the end of phase 3 on objects are kept in
-one piece, vessels of volumes are labelled as wide as they are seen, and no clip asks
-for a class twice. One CPU thread in phase 1 and half of phase 2, then two, beside other
-work.
+The record is of a run that was changed on the way; a repeated one will differ. From
+step 1530 of phase 1 on the head was given the clicks (and two corrections became more
+frequent); after phase 1 its last layer was given its input once more. The generator
+was still being tuned during phases 1 and 2. From the end of phase 3 on objects are
+kept in one piece, vessels of volumes are labelled as wide as they are seen, and no
+clip asks for a class twice. One CPU thread in phase 1 and half of phase 2, then two,
+beside other work.
 
 ![Loss and Dice while training](images/{name}-training.png)
 
@@ -90,10 +90,10 @@ work.
 - The synthetic scans are of healthy eyes: where there is pathology, look at every mask.
 - Flow alone hardly tells arteries from veins: check what the classes "artery" and
   "vein" bring.
-- Single vessels in depth slices are followed poorly: an object is kept in one piece, but
-  where vessels cross or touch it spreads, and one click often finds a part of a tree.
-  Mark ends as "absent" in the prompt file, click on several slices, follow a shorter
-  range.
+- Single vessels in depth slices are followed poorly: an object is kept in one piece,
+  but where vessels cross or touch it spreads, and one click often finds a part of a
+  tree. Mark ends as "absent" in the prompt file, click on several slices, follow a
+  shorter range.
 - The generator was tuned while looking at the distributions of OCTA-500's training
   splits and of the six subjects whose FAZ and all-vessel maps are among the figures
   (their mean FAZ size and vessel density): those figures are not wholly independent.

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_octa_sam2.demo import annotate, run_demo, vessels_and_faz
 from napari_octa_sam2.layers import volume_layers
+from napari_octa_sam2.model.loading import load_model
 from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
 
 IMAGES = Path(__file__).parent / "images"
@@ -35,7 +36,7 @@ def segment_dock() -> None:
     """Annotate a phantom as the demo does, propagate, take a screenshot."""
     phantom = make_phantom(PhantomConfig(seed=3))
     truth = vessels_and_faz(phantom.volume.labels["objects"])
-    prompts = annotate(truth)
+    prompts = annotate(truth, load_model().classes)
     viewer = napari.Viewer()
     viewer.window.resize(1280, 960)
     ((data, arguments, _), *_) = volume_layers(phantom.volume)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from napari_octa_sam2.engine.segment import Segmentation, segment
 from napari_octa_sam2.errors import WriteError
 from napari_octa_sam2.metrics.evaluation import Evaluation, evaluate
-from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel
+from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel, load_model
 from napari_octa_sam2.overview import write_overview
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
 from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
@@ -65,9 +65,11 @@ def run_demo(
     """
     began = time.perf_counter()
     files = _files(Path(folder))
+    if not isinstance(model, LoadedModel):
+        model = load_model(model)
     volume = make_phantom(phantom).volume
     truth = vessels_and_faz(volume.labels["objects"])
-    prompts = annotate(truth)
+    prompts = annotate(truth, model.classes)
     write_image(files["volume"], volume)
     prompts.write(files["prompts"])
     span = _span(truth, MARGIN)
@@ -97,12 +99,13 @@ def vessels_and_faz(labels: LabelSet) -> LabelSet:
     )
 
 
-def annotate(labels: LabelSet) -> PromptSet:
+def annotate(labels: LabelSet, classes: Collection[str] = ()) -> PromptSet:
     """Return what an annotator who knows the truth would give.
 
-    Each object is clicked on the slice where it is largest, and on the first and last
+    Each object is prompted on the slice where it is largest, and on the first and last
     one where it has at least a quarter of that area; the slices just before and after
-    it are marked as without it.
+    it are marked as without it. The FAZ gets a click. Vessels are asked for by their
+    class where it is one of `classes`, those that the model knows, else clicked on.
     """
     objects, prompts = [], []
     for label, cls in labels.classes.items():
@@ -111,6 +114,9 @@ def annotate(labels: LabelSet) -> PromptSet:
         areas = masks.sum((1, 2))
         clear = np.flatnonzero(areas >= areas.max() / 4)
         for index in sorted({int(clear[0]), int(areas.argmax()), int(clear[-1])}):
+            if cls != "FAZ" and cls in classes:
+                prompts.append(Prompt(label, index, whole=cls))
+                continue
             points = interior_points(masks[index], 1 if cls == "FAZ" else CLICKS)
             prompts.append(Prompt(label, index, points, (1,) * len(points)))
         there = np.flatnonzero(areas)

@@ -47,6 +47,13 @@ def test_without_anything_to_hold_on_to_nothing_is_left_out():
     torch.testing.assert_close(keep_connected(both, far & False, reach=1), both)
 
 
+def test_an_object_may_end():
+    both = logits_with(LEFT, RIGHT).repeat(2, 1, 1, 1)
+    far = seed_at(15, 0).repeat(2, 1, 1, 1)
+    kept = keep_connected(both, far, reach=1, may_end=torch.tensor([True, False])) > 0
+    assert kept.flatten(1).sum(1).tolist() == [0, 28]
+
+
 def test_objects_have_their_own_seeds():
     both = logits_with(LEFT, RIGHT).repeat(2, 1, 1, 1)
     seeds = torch.cat([seed_at(3, 2), seed_at(9, 11)])

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import torch
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
+from sam2.modeling.sam2_base import SAM2Base
 
+from napari_octa_sam2.model.loading import build_network
 from napari_octa_sam2.model.octa_sam2 import FIRST_CLASS, OctaPromptEncoder, paint
 
 
@@ -51,3 +53,42 @@ def test_a_class_prompt_has_no_place_and_says_which_class():
         assert not torch.allclose(a, c)
     pictures = paint(*(torch.zeros(1, 1, 2), torch.tensor([[FIRST_CLASS]])), 64, 8, 3)
     assert pictures.flatten(2).sum(-1).tolist() == [[0, 0, 0, 64, 0, 0]]
+
+
+class Blobs:
+    """Stands in for the decoder: two pieces, whatever is asked."""
+
+    def __init__(self, network):
+        side = network.sam_prompt_encoder.mask_input_size[0]
+        self.masks = torch.full((1, 1, side, side), -5.0)
+        self.masks[..., 2:6, 2:6] = self.masks[..., 20:26, 20:26] = 5.0
+
+    def __call__(self, *args, **kwargs):
+        return (self.masks, None, None, self.masks, None, None, None)
+
+
+def test_clicks_choose_a_piece_and_classes_keep_all(monkeypatch):
+    network = build_network("octa-nano.yaml", input_size=128)
+    blobs = Blobs(network)
+    monkeypatch.setattr(SAM2Base, "_forward_sam_heads", blobs)
+
+    def pieces(label=None, mask=None, whole=False):
+        points = None
+        if label is not None:
+            points = {
+                "point_coords": torch.tensor([[[14.0, 14.0]]]),
+                "point_labels": torch.tensor([[label]]),
+            }
+        found = network._forward_sam_heads(None, points, mask, whole=whole)
+        assert found[4].shape[-1] == 128
+        return [bool(found[3][0, 0, i, i] > 0) for i in (3, 22)]
+
+    before = torch.full_like(blobs.masks, -5.0)
+    before[..., 22:28, 22:28] = 5.0
+    nowhere = torch.full_like(before, -5.0)
+    assert pieces(label=1) == [True, False]
+    assert pieces(label=1, mask=before) == [True, True]
+    assert pieces(label=FIRST_CLASS) == [True, True]
+    assert pieces(mask=before) == [False, True]
+    assert pieces(mask=nowhere) == [False, False]
+    assert pieces(mask=nowhere, whole=True) == [True, True]

@@ -14,10 +14,10 @@ from torch import Tensor
 LEFT_OUT = -10.0  # logit of what is left out, as SAM 2 takes masks that it is given
 
 
-def keep_connected(logits: Tensor, seeds: Tensor, reach: int) -> Tensor:
+def keep_connected(
+    logits: Tensor, seeds: Tensor, reach: int, *, may_end: Tensor | bool = False
+) -> Tensor:
     """Return logits with the pieces left out that do not come near their seeds.
-
-    Where no piece does, all are kept.
 
     Parameters
     ----------
@@ -27,19 +27,23 @@ def keep_connected(logits: Tensor, seeds: Tensor, reach: int) -> Tensor:
         Boolean, same shape.
     reach : int
         Distance in cells at which a piece still touches a seed.
+    may_end : Tensor or bool
+        For each object what happens where no piece comes near a seed: True leaves all
+        out, because the object has ended; False keeps all.
     """
     from scipy.ndimage import label
 
     near = F.max_pool2d(seeds.float(), 2 * reach + 1, 1, reach) > 0
     found = (logits > 0).cpu().numpy()
     drop = np.zeros(found.shape, bool)
-    for mask, seed, out in zip(
-        found[:, 0], near[:, 0].cpu().numpy(), drop[:, 0], strict=True
+    ends = torch.as_tensor(may_end).expand(len(logits)).tolist()
+    for mask, seed, out, end in zip(
+        found[:, 0], near[:, 0].cpu().numpy(), drop[:, 0], ends, strict=True
     ):
         pieces, count = label(mask, np.ones((3, 3)))
         touched = np.zeros(count + 1, bool)
         touched[pieces[seed & mask]] = True
-        if touched.any():
+        if end or touched.any():
             out[:] = mask & ~touched[pieces]
     left_out = torch.from_numpy(drop).to(logits.device)
     return torch.where(left_out, logits.new_tensor(LEFT_OUT), logits)

@@ -262,9 +262,10 @@ class OctaSAM2(SAM2Base):  # type: ignore[misc]
             if point_inputs is not None:
                 classes = point_inputs["point_labels"] >= FIRST_CLASS
                 everything = everything | classes.any(1)
-            # where there is nothing to hold on to, nothing is left out
+            # a whole class has nothing to hold on to, so that nothing is left out
             seeds = seeds & ~everything[:, None, None, None]
-            outputs[3] = keep_connected(masks, seeds, TOUCH)
+            ends = ~everything & (point_inputs is None)
+            outputs[3] = keep_connected(masks, seeds, TOUCH, may_end=ends)
             size = (self.image_size, self.image_size)
             outputs[4] = F.interpolate(
                 outputs[3], size=size, mode="bilinear", align_corners=False
