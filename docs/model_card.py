@@ -37,10 +37,11 @@ classes ("every large vessel on this slice"), and follows objects through the sl
 | | |
 |---|---|
 | architecture | the modules of SAM 2.1 with a narrower trunk \
-(`model/configs/{name}.yaml`); prompts are painted onto the image embedding as well, \
-and a slice without prompts is given the mask of the slice before it \
-(`model/octa_sam2.py`); a refinement head sharpens masks at the slice's own resolution \
-(`model/refinement.py`) |
+(`model/configs/{name}.yaml`); prompts are painted onto the image embedding as well \
+(`model/prompt_encoder.py`); a slice without prompts is given the mask of the slice \
+before it, and single objects stay in one piece with their prompts \
+(`model/octa_sam2.py`, `model/connected.py`); a refinement head that sees the clicks \
+sharpens masks at the slice's own resolution (`model/refinement.py`) |
 | parameters | {network:,}, and {refinement:,} of the refinement head |
 | size | {bytes:,} bytes, half precision |
 | input | one grey slice, scaled to {input_size} x {input_size} pixels; masks have the \

@@ -5,7 +5,7 @@ from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam2_base import SAM2Base
 
 from napari_octa_sam2.model.loading import build_network
-from napari_octa_sam2.model.octa_sam2 import FIRST_CLASS, OctaPromptEncoder, paint
+from napari_octa_sam2.model.prompt_encoder import FIRST_CLASS, OctaPromptEncoder, paint
 
 
 def test_clicks_are_spots_where_they_are_and_boxes_are_filled():

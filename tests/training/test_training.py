@@ -17,7 +17,7 @@ from napari_octa_sam2.model.loading import (
     load_refinement,
     load_weights,
 )
-from napari_octa_sam2.model.octa_sam2 import FIRST_CLASS
+from napari_octa_sam2.model.prompt_encoder import FIRST_CLASS
 from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.training import recipes, simulate
 from napari_octa_sam2.training.clips import ONE_OBJECT, Clip, ClipConfig, cut_clip

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_octa_sam2.engine.features import SliceFeatures
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
 from napari_octa_sam2.model.connected import keep_connected
-from napari_octa_sam2.model.octa_sam2 import BOX_END, BOX_START, FIRST_CLASS
+from napari_octa_sam2.model.prompt_encoder import BOX_END, BOX_START, FIRST_CLASS
 from napari_octa_sam2.model.refinement import paint_clicks
 from napari_octa_sam2.prompts import Prompt
 

@@ -89,7 +89,7 @@ def run_clicks(
     ReadError
         If the folder is missing, or holds no sample of any, or of a chosen, task.
     """
-    classes = getattr(model.network, "classes", ())
+    classes = model.classes
     plan, missing = _plan(folder, tasks, classes)
     # a session also refuses a device that is not there before any work
     record = _record(Session(np.zeros((1, 32, 32), np.uint8), model, device=device))

@@ -3,7 +3,7 @@
 All functions are batched over objects; masks are boolean ``(objects, rows, columns)``,
 points ``(objects, points, 2)`` as (x, y) in pixels of the masks, labels
 ``(objects, points)`` with 1 positive, 0 negative, 2 and 3 box corners, class prompts
-as `model.octa_sam2` has them, -1 padding.
+as `model.prompt_encoder` has them, -1 padding.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ import torch
 from torch import Tensor
 
 from napari_octa_sam2.metrics.clicks import deepest_pixel, next_click
-from napari_octa_sam2.model.octa_sam2 import BOX_END, BOX_START, FIRST_CLASS, POSITIVE
+from napari_octa_sam2.model.prompt_encoder import (
+    BOX_END,
+    BOX_START,
+    FIRST_CLASS,
+    POSITIVE,
+)
 
 Points = tuple[Tensor, Tensor]
 PADDING = -1
