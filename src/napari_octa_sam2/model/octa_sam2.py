@@ -152,7 +152,7 @@ class OctaSAM2(SAM2Base):  # type: ignore[misc]
                 multimask_output,
             )
         )
-        seeds = self._seeds(point_inputs, mask_inputs)
+        seeds = self._seeds(point_inputs, mask_inputs) if self.connected else None
         if seeds is not None:
             masks = outputs[3]
             everything = torch.as_tensor(whole, device=masks.device).expand(len(masks))
