@@ -321,3 +321,16 @@ def test_what_the_head_adds_away_from_a_single_object_is_left_out(whole, stays):
     found = to_slice(output, Grid(1, 40, 50), head, image, connected=True) > 0
     assert found[10, 12]
     assert found[39, 49] == stays
+
+
+@pytest.mark.parametrize(("correction", "whole"), [("mask", True), ("absent", False)])
+def test_a_painted_class_stays_a_class_and_an_absent_one_ends(
+    session, correction, whole
+):
+    session.add(Prompt(1, 4, whole="RV"))
+    list(session.propagate("forward"))
+    painted = np.zeros((40, 50), bool)
+    painted[5:9] = True
+    given = {"mask": painted} if correction == "mask" else {"absent": True}
+    session.add(Prompt(1, 6, **given))
+    assert session._banks[1].output(6).whole == whole

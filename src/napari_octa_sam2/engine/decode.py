@@ -16,11 +16,15 @@ from torch import Tensor
 from napari_octa_sam2.engine.features import SliceFeatures
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
 from napari_octa_sam2.model.connected import keep_connected
-from napari_octa_sam2.model.prompt_encoder import BOX_END, BOX_START, FIRST_CLASS
+from napari_octa_sam2.model.prompt_encoder import (
+    BOX_END,
+    BOX_START,
+    FIRST_CLASS,
+    LOGIT_LIMIT,
+)
 from napari_octa_sam2.model.refinement import paint_clicks
 from napari_octa_sam2.prompts import Prompt
 
-PREVIOUS_LOGIT_LIMIT = 32.0
 BOX_CORNERS = (BOX_START, BOX_END)
 
 
@@ -48,19 +52,20 @@ def answer(
     does for corrections.
     """
     index = prompt.slice
+    previous = before[-1].output if before else bank.followed.get(index)
     if prompt.mask is not None or prompt.absent:
         mask = np.zeros((grid.rows, grid.cols), bool)
         mask = prompt.mask if prompt.mask is not None else mask
-        return _track(
+        output = _track(
             network, features, bank, index, grid, mask=mask_input(network, mask)
         )
-    previous = before[-1].output if before else bank.followed.get(index)
+        output.whole = not prompt.absent and previous is not None and previous.whole
+        return output
     chain = since_restart([i.prompt for i in before], prompt)
     points = point_input(network, chain, grid)
     logits = None
     if previous is not None:
-        limit = PREVIOUS_LOGIT_LIMIT
-        logits = previous.logits.clamp(-limit, limit)
+        logits = previous.logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
     output = _track(
         network, features, bank, index, grid, points=points, previous=logits
     )

@@ -310,18 +310,16 @@ class Session:
         self, index: int, outputs: dict[int, SliceOutput]
     ) -> dict[int, np.ndarray]:
         """Return logits at the slice's resolution, made once for each output."""
-        image = self._image(index).to(self._compute.device)
         kept = {o: self._shown[o] for o in outputs.values() if o in self._shown}
-        for output in outputs.values():
-            if output not in kept:
-                with self._compute.autocast():
-                    kept[output] = decode.to_slice(
-                        output,
-                        self.grid,
-                        self._refinement,
-                        image,
-                        connected=getattr(self._network, "connected", False),
-                    )
+        missing = [o for o in outputs.values() if o not in kept]
+        if missing:
+            image = self._image(index).to(self._compute.device)
+            connected = getattr(self._network, "connected", False)
+        for output in missing:
+            with self._compute.autocast():
+                kept[output] = decode.to_slice(
+                    output, self.grid, self._refinement, image, connected=connected
+                )
         self._shown = kept
         return {number: kept[output] for number, output in outputs.items()}
 

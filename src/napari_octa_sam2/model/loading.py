@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_octa_sam2.errors import ModelError
 from napari_octa_sam2.model.download import fetch
@@ -17,6 +17,7 @@ from napari_octa_sam2.model.registry import get_entry, model_names
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+T = TypeVar("T")
 DEFAULT_MODEL = "octa-nano"
 CONFIG_SUFFIXES = (".yaml", ".yml")
 REFINEMENT = "refinement."  # prefix of the head's weights in a checkpoint
@@ -215,12 +216,20 @@ def load_weights(network: Any, checkpoint: Path, refinement: Any = None) -> Any:
         expected |= {REFINEMENT + key: value for key, value in head.items()}
     _check_fit(checkpoint, state, expected)
     if refinement is not None:
-        own = [key for key in state if key.startswith(REFINEMENT)]
-        refinement.load_state_dict(
-            {key.removeprefix(REFINEMENT): state.pop(key) for key in own}
-        )
+        state, head = split_head(state)
+        refinement.load_state_dict(head)
     network.load_state_dict(state)
     return refinement
+
+
+def split_head(state: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
+    """Return the weights of the network and of the refinement head, by their names."""
+    head = {
+        key.removeprefix(REFINEMENT): value
+        for key, value in state.items()
+        if key.startswith(REFINEMENT)
+    }
+    return {k: v for k, v in state.items() if not k.startswith(REFINEMENT)}, head
 
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:

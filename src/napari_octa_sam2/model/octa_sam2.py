@@ -21,12 +21,12 @@ from torch import Tensor
 from napari_octa_sam2.model.connected import keep_connected
 from napari_octa_sam2.model.prompt_encoder import (
     FIRST_CLASS,
+    LOGIT_LIMIT,
     OctaPromptEncoder,
     paint,
 )
 
 TOUCH = 2  # cells of the mask's grid
-LOGIT_LIMIT = 32.0  # as SAM 2 limits the logits that it is given back
 
 
 class OctaSAM2(SAM2Base):  # type: ignore[misc]

@@ -15,6 +15,7 @@ from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from torch import Tensor, nn
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END, FIRST_CLASS = 1, 0, 2, 3, 4
+LOGIT_LIMIT = 32.0  # as SAM 2 limits the logits that it is given back
 
 
 def paint(

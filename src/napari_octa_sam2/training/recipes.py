@@ -13,10 +13,10 @@ from torch import Tensor
 
 from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.model.loading import (
-    REFINEMENT,
     build_network,
     build_refinement,
     load_model,
+    split_head,
 )
 from napari_octa_sam2.model.refinement import RefinementHead
 from napari_octa_sam2.training.clips import ClipConfig
@@ -231,11 +231,7 @@ def _begin(recipe: Recipe, model: str | Path | None, size: int) -> tuple[Any, An
 
 def _head_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return what `model.loading.load_refinement` reads."""
-    head = {
-        key.removeprefix(REFINEMENT): value
-        for key, value in weights.items()
-        if key.startswith(REFINEMENT)
-    }
+    _, head = split_head(weights)
     return head | {"channels": torch.tensor(RefinementHead().channels)}
 
 

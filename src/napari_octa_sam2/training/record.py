@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_octa_sam2 import __version__
-from napari_octa_sam2.model.loading import REFINEMENT, file_sha256
+from napari_octa_sam2.model.loading import REFINEMENT, file_sha256, split_head
 
 if TYPE_CHECKING:
     from napari_octa_sam2.training.recipes import Phase
@@ -32,9 +32,9 @@ def joined(network: Any, refinement: Any) -> dict[str, Tensor]:
 
 def split_into(weights: Mapping[str, Tensor], network: Any, refinement: Any) -> None:
     """Load what `joined` returned."""
-    own = [key for key in weights if key.startswith(REFINEMENT)]
-    refinement.load_state_dict({k.removeprefix(REFINEMENT): weights[k] for k in own})
-    network.load_state_dict({k: v for k, v in weights.items() if k not in own})
+    own, head = split_head(weights)
+    network.load_state_dict(own)
+    refinement.load_state_dict(head)
 
 
 def export(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_octa_sam2.engine.frames import normalise
+from napari_octa_sam2.model.prompt_encoder import LOGIT_LIMIT
 from napari_octa_sam2.model.refinement import paint_clicks
 from napari_octa_sam2.training import simulate
 from napari_octa_sam2.training.clips import Clip
@@ -23,7 +24,6 @@ from napari_octa_sam2.training.losses import (
 )
 from napari_octa_sam2.training.simulate import Points
 
-LOGIT_LIMIT = 32.0
 CLICK_REACH = 6  # pixels around a click that weigh more
 
 
@@ -127,7 +127,7 @@ def walk(
         logits: Tensor | None = None
         shown: Tensor | None = None
         passes = []
-        for step in steps:
+        for number, step in enumerate(steps):
             mask_input = None
             if isinstance(step, Tensor):
                 mask_input = step
@@ -153,7 +153,7 @@ def walk(
                 passes.append(
                     prompt_loss(candidates, ious.float(), outputs[6].float(), covered)
                 )
-            last = step is steps[-1]
+            last = number == len(steps) - 1
             clicks = None
             if points is not None and mask_input is None:
                 clicks = paint_clicks(*points, (native, native))
