@@ -22,13 +22,12 @@ class RefinementHead(nn.Module):
     """U-net from slice, logits and clicks to corrected logits.
 
     It works on blocks of 2 x 2 pixels (pixel unshuffle), which loses nothing and costs
-    a quarter. The last layer sees the input once more, and starts at zero: an untrained
-    head changes nothing.
+    a quarter. The last layer sees the input once more.
 
     Parameters
     ----------
     channels : sequence of int
-        Channels of each level, finest first; multiples of 8.
+        Channels of each level, finest first.
 
     References
     ----------
@@ -37,7 +36,7 @@ class RefinementHead(nn.Module):
     CVPR 2016.
     """
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 64, 96)) -> None:
+    def __init__(self, channels: Sequence[int] = (32, 64, 96, 128)) -> None:
         super().__init__()
         self.channels = tuple(channels)
         fine, coarse = self.channels[:-1], self.channels[1:]
@@ -49,8 +48,6 @@ class RefinementHead(nn.Module):
             _block(a + b, a) for a, b in zip(fine, coarse, strict=True)
         )
         self.last = nn.Conv2d(self.channels[0] + INPUTS * 4, 4, 1)
-        for parameter in self.last.parameters():
-            nn.init.zeros_(parameter)
 
     def forward(
         self, images: Tensor, logits: Tensor, clicks: Tensor | None = None
@@ -128,7 +125,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     for channels in (inputs, outputs):
         layers += [
             nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
-            nn.GroupNorm(outputs // 8, outputs),
+            nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)

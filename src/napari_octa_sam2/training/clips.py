@@ -14,6 +14,7 @@ from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.training.sources import Scene
 
 ONE_OBJECT = -1  # instead of the index of a class asked for as a whole
+FAZ_SHARE = 0.3  # of the single objects on slices that show it
 
 
 @dataclass(frozen=True)
@@ -177,20 +178,23 @@ def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Vary light, gamma, sharpness and noise; noise is drawn for each slice anew.
 
     Zooming in leaves no texture at the scale of a pixel: speckle puts it back.
+    Some clips are changed a little, others a lot.
     """
-    coarse = rng.normal(0, rng.uniform(0, 0.25), (1, 4, 4))
+    much = rng.uniform(0.1, 1)
+    coarse = rng.normal(0, rng.uniform(0, 0.25 * much), (1, 4, 4))
     light = ndimage.zoom(coarse, (1, *(n / 4 for n in images.shape[1:])), order=1)
-    images = images * rng.uniform(0.6, 1.4) * np.exp(light) + rng.uniform(-0.06, 0.06)
-    if rng.random() < 0.3:
+    gain, offset = 1 + much * rng.uniform(-0.4, 0.4), much * rng.uniform(-0.06, 0.06)
+    images = images * gain * np.exp(light) + offset
+    if rng.random() < 0.3 * much:
         images = ndimage.gaussian_filter(images, (0, *[rng.uniform(0.3, 0.9)] * 2))
     speckle, noise = rng.standard_normal((2, *images.shape), np.float32)
     grain = rng.uniform(0, 0.8)
     if grain > 0.3:
         speckle = ndimage.gaussian_filter(speckle, (0, grain, grain))
         speckle /= speckle.std()
-    images = images * (1 + rng.uniform(0, 0.3) * speckle)
-    images = images + rng.uniform(0, 0.05) * noise
-    images = np.clip(images, 0, 1) ** rng.uniform(0.7, 1.4)
+    images = images * (1 + rng.uniform(0, 0.3 * much) * speckle)
+    images = images + rng.uniform(0, 0.05 * much) * noise
+    images = np.clip(images, 0, 1) ** np.exp(much * rng.uniform(-0.35, 0.35))
     return images.astype(np.float32)
 
 
@@ -268,12 +272,14 @@ def _single_object(
     """Return the mask of a vessel or the FAZ, or None if none is large enough."""
     ids, counts = np.unique(instances[0], return_counts=True)
     large = [i for i, n in zip(ids, counts, strict=True) if n >= config.min_area and i]
-    options = [instances == i for i in large]
     faz = classes[SEGMENTABLE.index("FAZ")]
-    options += [faz] * (2 if faz[0].sum() >= config.min_area else 0)
-    if not options:
+    seen = faz[0].sum() >= config.min_area
+    if not large and not seen:
         return None
-    mask: np.ndarray = options[rng.integers(len(options))]
+    if seen and (not large or rng.random() < FAZ_SHARE):
+        mask = faz
+    else:
+        mask = instances == rng.choice(large)
     if rng.random() < config.pieces:
         mask = _one_piece(mask, config.min_area, rng)
     return mask

@@ -37,6 +37,9 @@ class FitConfig:
     learning_rate, warmup, weight_decay, clip_norm : float
         AdamW with linear warm-up over `warmup` steps and a cosine to 1 %; gradients
         are clipped to `clip_norm`.
+    head_factor : float
+        How many times faster the refinement head learns: convolutions bear what
+        attention does not.
     seed : int
         Seed of the data and of the simulated annotator.
     corrections : tuple of float
@@ -45,7 +48,7 @@ class FitConfig:
         What stays as it is, such as ``"network"`` or ``"network.image_encoder"``.
     average : float
         Decay, a step, of the moving average of the weights that is the result
-        (Polyak averaging).
+        (Polyak averaging); less in the first steps, which are forgotten.
     precision : {"bf16", "fp32"}
         Of the passes through the network; weights and losses are float32.
     workers : int
@@ -60,6 +63,7 @@ class FitConfig:
     warmup: int = 100
     weight_decay: float = 0.05
     clip_norm: float = 1.0
+    head_factor: float = 5.0
     seed: int = 0
     corrections: tuple[float, ...] = (0.3, 0.3, 0.25, 0.15)
     frozen: tuple[str, ...] = ()
@@ -162,12 +166,18 @@ def fit(
     for name in config.frozen:
         trained.get_submodule(name).requires_grad_(False)
     optimiser = torch.optim.AdamW(
-        [p for p in trained.parameters() if p.requires_grad],
+        [
+            {
+                "params": [p for p in part.parameters() if p.requires_grad],
+                "factor": config.head_factor if name == "refinement" else 1.0,
+            }
+            for name, part in trained.items()
+        ],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
     )
     average = AveragedModel(
-        trained, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True
+        trained, multi_avg_fn=_moving_average(config.average), use_buffers=True
     )
     run = _Run(folder, trained, average, optimiser)
     start = run.resume()
@@ -183,7 +193,7 @@ def fit(
         for step, batch in zip(range(start, config.steps), loader, strict=False):
             began = time.monotonic()
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(config, step)
+                group["lr"] = group["factor"] * learning_rate(config, step)
             interaction = Interaction.draw(clip.frames, config.corrections, rng)
             with _passes_in(config.precision):
                 walked = walk(Parts(**trained), Clip(*batch), interaction, rng)
@@ -228,6 +238,15 @@ def _passes_in(precision: str) -> Iterator[None]:
         sdpa_kernel(SDPBackend.MATH),
     ):
         yield
+
+
+def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    def update(averages: Any, weights: Any, count: Any) -> None:
+        steps = int(count)
+        now = min(decay, (1 + steps) / (10 + steps))
+        get_ema_multi_avg_fn(now)(averages, weights, count)
+
+    return update
 
 
 def dense_head_for(network: Any) -> torch.nn.Module:

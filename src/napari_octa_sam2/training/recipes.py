@@ -67,18 +67,38 @@ OCTA_NANO = (
         ClipConfig(frames=2, native=320, size=512, max_stride=4),
         FitConfig(steps=450, clips=1, learning_rate=3e-4, warmup=30, seed=2),
     ),
-    # The head alone costs a fraction: it sees many more masks at full size.
+    # The head alone costs a fraction: it sees many more masks.
     Phase(
         "4-refinement",
-        {"volumes": 0.3, "projections": 0.3, "rossa": 0.4},
-        ClipConfig(native=320, size=512, objects=2, whole=0.7),
+        {"volumes": 0.2, "projections": 0.45, "rossa": 0.35},
+        ClipConfig(objects=3, whole=0.6, pieces=0.25),
         FitConfig(
-            steps=900,
-            clips=4,
-            learning_rate=6e-4,
-            warmup=30,
-            seed=3,
-            frozen=("network",),
+            steps=500, learning_rate=1e-3, warmup=30, seed=3, frozen=("network",)
+        ),
+    ),
+    # All once more, in longer sequences, larger fields and with whole trees.
+    Phase(
+        "5-long-sequences",
+        {"volumes": 0.6, "projections": 0.2, "rossa": 0.2},
+        ClipConfig(
+            frames=4, native=192, size=320, objects=3, max_stride=4, pieces=0.25
+        ),
+        FitConfig(steps=800, clips=2, learning_rate=4e-4, warmup=40, seed=4),
+    ),
+    Phase(
+        "6-full-field-sequences",
+        {"volumes": 0.5, "projections": 0.3, "rossa": 0.2},
+        ClipConfig(
+            frames=3, native=320, size=512, objects=3, max_stride=4, pieces=0.25
+        ),
+        FitConfig(steps=450, clips=1, learning_rate=3e-4, warmup=30, seed=5),
+    ),
+    Phase(
+        "7-full-field-refinement",
+        {"volumes": 0.25, "projections": 0.4, "rossa": 0.35},
+        ClipConfig(native=320, size=512, objects=2, whole=0.7, pieces=0.25),
+        FitConfig(
+            steps=600, learning_rate=4e-4, warmup=30, seed=6, frozen=("network",)
         ),
     ),
 )

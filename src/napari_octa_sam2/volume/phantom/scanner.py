@@ -93,15 +93,17 @@ def motion_gain(
 def shift_lines(
     rng: np.random.Generator, image: np.ndarray, quality: float
 ) -> np.ndarray:
-    """Return `image` after residual eye motion.
+    """Return `image` as registration leaves it after eye motion.
 
-    Single B-scans are a pixel off; at a few of them everything that follows jumps.
+    Single B-scans are a pixel off, and bands of a few up to three. All else is where
+    the truth says.
     """
     bad, rows = 1 - quality, image.shape[-2]
     image = image.copy()
     for start in rng.integers(0, rows, rng.poisson(2 * bad)):
-        jump = int(np.round(rng.normal(0, 1.5)))
-        image[..., start:, :] = np.roll(image[..., start:, :], jump, -1)
+        band = slice(start, start + 2 + int(rng.exponential(3)))
+        jump = int(np.clip(np.round(rng.normal(0, 1.5)), -3, 3))
+        image[..., band, :] = np.roll(image[..., band, :], jump, -1)
     moved = rng.random(rows) < 0.005 + 0.04 * bad
     image[..., moved, :] = np.roll(image[..., moved, :], int(rng.choice([-1, 1])), -1)
     return image
