@@ -17,6 +17,7 @@ from typing import Any
 from napari_octa_sam2.model.card import (
     Rows,
     figure_rows,
+    head_rows,
     model_card,
     phase_rows,
     write_figures,
@@ -82,6 +83,20 @@ beside other work.
 
 ![Loss and Dice while training](images/{name}-training.png)
 
+![Dice on real images against hours of training](images/{name}-quality.png)
+
+What the hours bring on real images, most of them of eyes and scanners that are not in
+the training: mean Dice after the class prompt (FAZ: one click), at most 20 images a
+task. Open marks are without the refinement head, which was not trained by then.
+
+## What the refinement head brings
+
+{head}
+
+Mean Dice / clDice after the class prompt alone (FAZ: one click). The limit of the mask
+grid is that of a perfect mask on the {grid} x {grid} cells that SAM 2 decodes, at the
+threshold best for each image. Written by `docs/studies.py`.
+
 ## Figures
 
 {figures}
@@ -137,6 +152,8 @@ def render(card: Mapping[str, Any]) -> str:
             "machine": ", ".join(f"{k} {v}" for k, v in training["machine"].items()),
             "phases": table(phase_rows(training)),
             "figures": figures(training),
+            "head": table(head_rows(training)),
+            "grid": card["input_size"] // 4,
         }
     )
 

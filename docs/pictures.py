@@ -100,8 +100,33 @@ def training_curves() -> None:
     figure.savefig(IMAGES / "octa-nano-training.png", dpi=130)
 
 
+def quality_curve() -> None:
+    """Draw the bundled model's Dice on real images against hours of training."""
+    import json
+
+    import matplotlib.pyplot as plt
+
+    from napari_octa_sam2.model.loading import resource
+
+    record = json.loads(resource("weights/octa-nano.json").read_text())
+    after, curves = record["after_phases"], record["curves"]
+    hours = [0.0, *(curves[phase]["hours"][-1] for phase in after)]
+    figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    for task, mark in zip(next(iter(after.values()))["dice"], "osD^v", strict=True):
+        dice = [values["dice"][task][0] for values in after.values()]
+        (line,) = ax.plot(hours[1:], dice, label=task)
+        for hour, value, phase in zip(hours[1:], dice, after.values(), strict=True):
+            face = line.get_color() if phase["head"] else "white"
+            ax.plot(hour, value, mark, color=line.get_color(), markerfacecolor=face)
+    ax.set(xlabel="hours of training, two CPU threads", ylabel="mean Dice")
+    ax.legend(frameon=False, fontsize="small")
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.savefig(IMAGES / "octa-nano-quality.png", dpi=130)
+
+
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     training_curves()
+    quality_curve()
     overview()
     segment_dock()

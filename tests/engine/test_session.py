@@ -12,6 +12,7 @@ from napari_octa_sam2.engine.device import Compute, choose_compute
 from napari_octa_sam2.engine.memory import SliceOutput
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.errors import ModelError, PromptError, VolumeError
+from napari_octa_sam2.model.refinement import NO_CLASS, Reading, RefinementHead
 from napari_octa_sam2.prompts import Prompt
 
 
@@ -279,18 +280,25 @@ def test_a_model_without_classes_says_so(data, tiny_model, monkeypatch):
         Session(data, tiny_model, device="cpu").add(Prompt(1, 0, whole="RV"))
 
 
-def test_the_refinement_head_sharpens_each_output_once(data, tiny_model, monkeypatch):
+def test_a_slice_is_read_once_and_each_output_sharpened_once(
+    data, tiny_model, monkeypatch
+):
     monkeypatch.setattr(tiny_model.network, "connected", False)
 
     class Counting(torch.nn.Module):
-        calls = 0
+        calls = readings = 0
 
-        def forward(self, image, logits, clicks):
+        def read(self, image):
             assert image.shape == (1, 1, 40, 50)
             assert 0 <= image.min() < image.max() <= 1
+            self.readings += 1
+            return reading_of(image)
+
+        def forward(self, reading, logits, clicks, asked):
             assert clicks[0, 0, :, 12].argmax() in (10, 30)
+            assert asked.tolist() == [NO_CLASS]
             self.calls += 1
-            size = image.shape[-2:]
+            size = reading.images.shape[-2:]
             return torch.nn.functional.interpolate(logits, size, mode="bilinear") + 1
 
     plain = Session(data, tiny_model, device="cpu")
@@ -299,7 +307,7 @@ def test_the_refinement_head_sharpens_each_output_once(data, tiny_model, monkeyp
     for session in (plain, refined):
         first = session.add(click(object_id=1))
         both = session.add(click(object_id=2, row=30.0))
-    assert head.calls == 2
+    assert (head.calls, head.readings) == (2, 1)
     assert set(both.logits) == {1, 2}
     before = plain.add(click(object_id=1)).logits[1]
     after = refined.add(click(object_id=1)).logits[1]
@@ -307,23 +315,37 @@ def test_the_refinement_head_sharpens_each_output_once(data, tiny_model, monkeyp
     assert first.logits[1].shape == (40, 50)
 
 
-@pytest.mark.parametrize(("whole", "stays"), [(False, False), (True, True)])
+def reading_of(image):
+    return Reading(image, torch.zeros(1, 8, 20, 25), torch.zeros(1, 6, 40, 50))
+
+
+def test_a_painted_mask_is_shown_as_it_was_painted(data, tiny_model):
+    model = replace(tiny_model, refinement=RefinementHead((8, 16)).eval())
+    session = Session(data, model, device="cpu")
+    painted = np.zeros((40, 50), bool)
+    painted[5:9, 3:31:2] = True
+    result = session.add(Prompt(1, 4, mask=painted))
+    np.testing.assert_array_equal(result.mask(1), painted)
+
+
+@pytest.mark.parametrize(("whole", "stays"), [(None, False), ("RV", True)])
 def test_what_the_head_adds_away_from_a_single_object_is_left_out(whole, stays):
-    def head(image, logits, clicks):
-        found = torch.full_like(image, -5.0)
+    def head(reading, logits, clicks, asked):
+        assert asked.tolist() == [NO_CLASS if whole is None else 0]
+        found = torch.full_like(reading.images, -5.0)
         found[..., 8:13, 10:15] = found[..., 35:, 45:] = 5.0
         return found
 
     coarse = torch.full((1, 1, 20, 25), -5.0)
     coarse[..., 4:6, 5:7] = 5.0
     output = SliceOutput(coarse, torch.zeros(1, 8), torch.ones(1, 1), 1.0, whole=whole)
-    image = torch.zeros(1, 1, 40, 50)
-    found = to_slice(output, Grid(1, 40, 50), head, image, connected=True) > 0
+    reading = reading_of(torch.zeros(1, 1, 40, 50))
+    found = to_slice(output, Grid(1, 40, 50), head, reading, connected=True) > 0
     assert found[10, 12]
     assert found[39, 49] == stays
 
 
-@pytest.mark.parametrize(("correction", "whole"), [("mask", True), ("absent", False)])
+@pytest.mark.parametrize(("correction", "whole"), [("mask", "RV"), ("absent", None)])
 def test_a_painted_class_stays_a_class_and_an_absent_one_ends(
     session, correction, whole
 ):

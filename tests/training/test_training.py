@@ -10,6 +10,7 @@ import torch
 
 from napari_octa_sam2.errors import ModelError, TrainingError
 from napari_octa_sam2.metrics.clicks import next_click
+from napari_octa_sam2.metrics.overlap import dice
 from napari_octa_sam2.model.loading import (
     LoadedModel,
     build_network,
@@ -117,6 +118,13 @@ def test_unknown_classes_do_not_count():
     changed[:, 1] = ~changed[:, 1]
     assert dense_loss(logits, truth, known) == dense_loss(logits, changed, known)
     assert dense_loss(logits, truth, ~known) != dense_loss(logits, changed, ~known)
+    # images count alike, however many of their classes are known
+    known[0] = True
+    each = [
+        dense_loss(logits[i : i + 1], truth[i : i + 1], known[i : i + 1])
+        for i in (0, 1)
+    ]
+    torch.testing.assert_close(dense_loss(logits, truth, known), sum(each) / 2)
 
 
 def test_clicks_lie_in_the_mask_and_corrections_in_the_error():
@@ -218,6 +226,23 @@ def test_every_interaction_reaches_the_weights_it_should(kind):
     assert {"sam_mask_decoder", "sam_prompt_encoder", "obj_ptr_proj"} <= reached
     assert parts.refinement.last.weight.grad.abs().sum() > 0
     assert np.isfinite(walked.tracked_dice)
+
+
+def test_clips_without_objects_teach_the_head_the_classes_alone(tmp_path):
+    torch.manual_seed(0)
+    network, head = untrained()
+    clip = replace(CLIP, objects=0)
+    config = FitConfig(
+        steps=25, clips=2, learning_rate=1e-3, warmup=3, workers=0, frozen=("network",)
+    )
+    reports = list(fit(network, head, Bars(), clip, config, tmp_path))
+    losses = [r.loss for r in reports]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert np.isnan(reports[-1].class_dice)
+    scene = Bars().draw(random())
+    read = head.read(torch.from_numpy(scene.images[:1, None])).classes
+    found = read[0, RV].detach().numpy() > 0
+    assert dice(found, scene.classes["RV"][0]) > 0.9
 
 
 def test_fit_learns_and_an_interrupted_fit_goes_on(tmp_path):

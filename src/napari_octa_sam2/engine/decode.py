@@ -22,10 +22,16 @@ from napari_octa_sam2.model.prompt_encoder import (
     FIRST_CLASS,
     LOGIT_LIMIT,
 )
-from napari_octa_sam2.model.refinement import paint_clicks
-from napari_octa_sam2.prompts import Prompt
+from napari_octa_sam2.model.refinement import (
+    NO_CLASS,
+    Reading,
+    RefinementHead,
+    paint_clicks,
+)
+from napari_octa_sam2.prompts import SEGMENTABLE, Prompt
 
 BOX_CORNERS = (BOX_START, BOX_END)
+GIVEN = 10.0  # logit of a mask that was given, as in SAM 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,9 @@ def answer(
         output = _track(
             network, features, bank, index, grid, mask=mask_input(network, mask)
         )
-        output.whole = not prompt.absent and previous is not None and previous.whole
+        if not prompt.absent:
+            output.given = mask
+            output.whole = None if previous is None else previous.whole
         return output
     chain = since_restart([i.prompt for i in before], prompt)
     points = point_input(network, chain, grid)
@@ -69,9 +77,9 @@ def answer(
     output = _track(
         network, features, bank, index, grid, points=points, previous=logits
     )
-    output.whole = chain[0].whole is not None or (
-        previous is not None and previous.whole
-    )
+    output.whole = chain[0].whole
+    if output.whole is None and previous is not None:
+        output.whole = previous.whole
     output.clicks = tuple(
         (row, col, label)
         for p in chain
@@ -94,7 +102,7 @@ def follow(
         network, features, bank, index, grid, reverse=reverse, remember_it=True
     )
     before = bank.output(index + 1 if reverse else index - 1)
-    output.whole = before is not None and before.whole
+    output.whole = None if before is None else before.whole
     return output
 
 
@@ -108,29 +116,43 @@ def remember(network: Any, features: SliceFeatures, output: SliceOutput) -> None
 
 
 def to_slice(
-    output: SliceOutput, grid: Grid, head: Any, image: Tensor, *, connected: bool
+    output: SliceOutput,
+    grid: Grid,
+    head: RefinementHead | None = None,
+    reading: Reading | None = None,
+    *,
+    connected: bool = False,
 ) -> np.ndarray:
     """Return an output's logits at the slice's resolution, ``(slow, fast)`` float32.
 
     Parameters
     ----------
-    head : RefinementHead or None
-        Sharpens them; None interpolates.
+    head : RefinementHead, optional
+        Sharpens them; without it they are interpolated.
+    reading : Reading, optional
+        What the head has read in the slice.
     connected : bool
         Leave out what the head adds away from a single object.
-    image : Tensor
-        The slice in 0..1, shape ``(1, 1, slow, fast)``.
     """
     size = (grid.rows, grid.cols)
     coarse = F.interpolate(output.logits, size, mode="bilinear", align_corners=False)
-    logits = coarse
-    if head is not None:
-        clicks = torch.tensor(output.clicks, device=image.device).reshape(1, -1, 3)
-        pictures = paint_clicks(clicks[..., [1, 0]], clicks[..., 2], size)
-        logits = head(image, output.logits, pictures)
-        if connected and not output.whole:
-            seeds = (coarse > 0) | (pictures[:, :1] > 0.5)
-            logits = keep_connected(logits, seeds, reach=1)
+    if head is None or reading is None:
+        return _to_numpy(coarse)
+    if output.given is not None:
+        return np.where(output.given, GIVEN, -GIVEN).astype(np.float32)
+    device = output.logits.device
+    clicks = torch.tensor(output.clicks, device=device).reshape(1, -1, 3)
+    pictures = paint_clicks(clicks[..., [1, 0]], clicks[..., 2], size)
+    asked = NO_CLASS if output.whole is None else SEGMENTABLE.index(output.whole)
+    asked_for = torch.tensor([asked], device=device)
+    logits = head(reading, output.logits, pictures, asked_for)
+    if connected and output.whole is None:
+        seeds = (coarse > 0) | (pictures[:, :1] > 0.5)
+        logits = keep_connected(logits, seeds, reach=1)
+    return _to_numpy(logits)
+
+
+def _to_numpy(logits: Tensor) -> np.ndarray:
     array: np.ndarray = logits[0, 0].float().cpu().numpy()
     return array
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,8 +38,10 @@ class SliceOutput:
         Their position encoding.
     clicks : tuple of (row, col, label)
         Those that the answer heeds, in pixels of the slice; label 1 or 0.
-    whole : bool
-        The object is everything of a class.
+    whole : str, optional
+        Class that the object is everything of.
+    given : numpy.ndarray of bool, optional
+        The mask of a mask prompt, shape ``(slow, fast)``.
     """
 
     logits: Tensor
@@ -48,7 +51,8 @@ class SliceOutput:
     memory: Tensor | None = None
     memory_position: list[Tensor] | None = None
     clicks: tuple[tuple[float, float, int], ...] = ()
-    whole: bool = False
+    whole: str | None = None
+    given: np.ndarray | None = None
 
     def as_sam2(self) -> dict[str, Any]:
         """Return the record as ``SAM2Base`` looks it up."""
@@ -61,7 +65,7 @@ class SliceOutput:
             "maskmem_pos_enc": self.memory_position,
             "obj_ptr": self.pointer,
             "pred_masks": self.logits,
-            "whole": self.whole,
+            "whole": self.whole is not None,
         }
 
     def move(self, device: torch.device) -> None:

@@ -19,6 +19,7 @@ from napari_octa_sam2.engine.plan import Visit, plan_visits, slice_range
 from napari_octa_sam2.engine.results import SliceResult
 from napari_octa_sam2.errors import ModelError, PromptError
 from napari_octa_sam2.model.loading import LoadedModel
+from napari_octa_sam2.model.refinement import Reading
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
@@ -83,6 +84,7 @@ class Session:
         self._features = FeatureCache(feature_bytes)
         self._banks: dict[int, ObjectBank] = {}
         self._shown: dict[SliceOutput, np.ndarray] = {}  # of the slice shown last
+        self._read: tuple[int, Reading] | None = None  # of the slice shown last
         self._lock = threading.RLock()
         self._report_missing_values()
 
@@ -285,6 +287,16 @@ class Session:
 
         return self._features.get(index, make)
 
+    def _reading(self, index: int) -> Reading | None:
+        """Return what the refinement head sees in a slice; the last one is kept."""
+        if self._refinement is None:
+            return None
+        if self._read is None or self._read[0] != index:
+            image = self._image(index).to(self._compute.device)
+            with self._compute.autocast():
+                self._read = index, self._refinement.read(image)
+        return self._read[1]
+
     def _image(self, index: int) -> torch.Tensor:
         return windowed(self.data[index], self._window)
 
@@ -312,13 +324,12 @@ class Session:
         """Return logits at the slice's resolution, made once for each output."""
         kept = {o: self._shown[o] for o in outputs.values() if o in self._shown}
         missing = [o for o in outputs.values() if o not in kept]
-        if missing:
-            image = self._image(index).to(self._compute.device)
-            connected = getattr(self._network, "connected", False)
+        reading = self._reading(index) if missing else None
+        connected = getattr(self._network, "connected", False)
         for output in missing:
             with self._compute.autocast():
                 kept[output] = decode.to_slice(
-                    output, self.grid, self._refinement, image, connected=connected
+                    output, self.grid, self._refinement, reading, connected=connected
                 )
         self._shown = kept
         return {number: kept[output] for number, output in outputs.items()}
@@ -337,6 +348,7 @@ class Session:
             return work()
         except torch.OutOfMemoryError:
             self._features.clear()
+            self._read = None
             release_memory(self._compute.device)
         try:
             result = work()
@@ -355,6 +367,7 @@ class Session:
         old = self._compute.device
         self._compute = choose_compute("cpu", "fp32")
         self._features.clear()
+        self._read = None
         self._network = self._network.to("cpu")
         if self._refinement is not None:
             self._refinement = self._refinement.to("cpu")

@@ -146,6 +146,20 @@ def figure_rows(record: Mapping[str, Any]) -> Rows:
     return rows
 
 
+def head_rows(record: Mapping[str, Any]) -> Rows:
+    """Return a header, and Dice / clDice with and without the refinement head.
+
+    Of what ``docs/studies.py`` has put into a record; without rows if it has not.
+    """
+    study = record.get("head", {})
+    kinds = ("grid limit", "without", "with")
+    rows = [["task", "limit of the mask grid", "without the head", "with the head"]]
+    for task in study.get("with", {}):
+        pairs = (study[kind][task] for kind in kinds)
+        rows.append([task, *(" / ".join(f"{v:.3f}" for v in pair) for pair in pairs)])
+    return rows
+
+
 def _figures(task: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the figures that stand for a task."""
     from napari_octa_sam2.protocol.records import SLICE_DICE

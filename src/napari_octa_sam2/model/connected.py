@@ -31,19 +31,29 @@ def keep_connected(
         For each object what happens where no piece comes near a seed: True leaves all
         out, because the object has ended; False keeps all.
     """
+    near = F.max_pool2d(seeds.float(), 2 * reach + 1, 1, reach) > 0
+    found = logits[:, 0] > 0
+    kept = touched(found, near[:, 0])
+    ends = torch.as_tensor(may_end, device=logits.device).expand(len(logits))
+    cut = found & ~kept & (ends | kept.flatten(1).any(1))[:, None, None]
+    return torch.where(cut[:, None], logits.new_tensor(LEFT_OUT), logits)
+
+
+def touched(masks: Tensor, seeds: Tensor) -> Tensor:
+    """Return the pieces of `masks` in which a seed lies.
+
+    All are boolean ``(n, rows, columns)``. Pixels that touch by a corner are of one
+    piece.
+    """
     from scipy.ndimage import label
 
-    near = F.max_pool2d(seeds.float(), 2 * reach + 1, 1, reach) > 0
-    found = (logits > 0).cpu().numpy()
-    drop = np.zeros(found.shape, bool)
-    ends = torch.as_tensor(may_end).expand(len(logits)).tolist()
-    for mask, seed, out, end in zip(
-        found[:, 0], near[:, 0].cpu().numpy(), drop[:, 0], ends, strict=True
+    kept = np.zeros(masks.shape, bool)
+    for mask, seed, out in zip(
+        masks.cpu().numpy(), seeds.cpu().numpy(), kept, strict=True
     ):
         pieces, count = label(mask, np.ones((3, 3)))
-        touched = np.zeros(count + 1, bool)
-        touched[pieces[seed & mask]] = True
-        if end or touched.any():
-            out[:] = mask & ~touched[pieces]
-    left_out = torch.from_numpy(drop).to(logits.device)
-    return torch.where(left_out, logits.new_tensor(LEFT_OUT), logits)
+        with_seed = np.zeros(count + 1, bool)
+        with_seed[pieces[seed & mask]] = True
+        with_seed[0] = False
+        out[:] = with_seed[pieces]
+    return torch.from_numpy(kept).to(masks.device)

@@ -1,33 +1,65 @@
 """Sharp masks: a small U-net at the slice's own resolution, behind any SAM 2 network.
 
 SAM 2 decodes masks on a grid of a quarter of its input, too coarse for vessels of a
-few pixels. The head sees the slice, the interpolated logits and the clicks, and
-corrects the logits.
+few pixels. The head reads the slice once, whatever the number of objects, and says
+where each class is; for each object it then joins this with the network's logits and
+the clicks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_octa_sam2.model.connected import touched
+from napari_octa_sam2.prompts import SEGMENTABLE
+
 LOGIT_SCALE = 8.0
 CLICK_RADIUS = 2.0  # standard deviation of a painted click, in pixels
-INPUTS = 5  # slice, logits, probability, positive and negative clicks
+# slice, logits, probability, class asked for, clicks of two kinds, reach of two classes
+OBJECT_INPUTS = 8
+REACHED = ("RV", "FAZ")
+FAINT = -1.0  # logit from which on a class leads on: vessels have faint stretches
+NO_CLASS = -1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the head sees in slices, for all objects alike.
+
+    Parameters
+    ----------
+    images : Tensor
+        Slices in 0..1, shape ``(n, 1, slow, fast)``.
+    features : Tensor
+        Shape ``(n, channels, rows, columns)``, of blocks of 2 x 2 pixels.
+    classes : Tensor
+        Logits of `prompts.SEGMENTABLE`, shape ``(n, classes, slow, fast)``, float32.
+    """
+
+    images: Tensor
+    features: Tensor
+    classes: Tensor
+
+    def of(self, rows: Tensor) -> Reading:
+        """Return the reading of slices `rows`, in this order."""
+        return Reading(self.images[rows], self.features[rows], self.classes[rows])
 
 
 class RefinementHead(nn.Module):
-    """U-net from slice, logits and clicks to corrected logits.
+    """U-net that reads slices, and a few layers more for each object.
 
-    It works on blocks of 2 x 2 pixels (pixel unshuffle), which loses nothing and costs
-    a quarter. The last layer sees the input once more.
+    Both work on blocks of 2 x 2 pixels (pixel unshuffle), which lose nothing and cost
+    a quarter.
 
     Parameters
     ----------
     channels : sequence of int
-        Channels of each level, finest first.
+        Channels of each level of the U-net, finest first.
 
     References
     ----------
@@ -39,29 +71,51 @@ class RefinementHead(nn.Module):
     def __init__(self, channels: Sequence[int] = (32, 64, 96, 128)) -> None:
         super().__init__()
         self.channels = tuple(channels)
-        fine, coarse = self.channels[:-1], self.channels[1:]
-        self.stem = _block(INPUTS * 4, self.channels[0])
+        finest, fine, coarse = channels[0], channels[:-1], channels[1:]
+        self.stem = _block(4, finest)
         self.down = nn.ModuleList(
             _block(a, b) for a, b in zip(fine, coarse, strict=True)
         )
         self.up = nn.ModuleList(
             _block(a + b, a) for a, b in zip(fine, coarse, strict=True)
         )
-        self.last = nn.Conv2d(self.channels[0] + INPUTS * 4, 4, 1)
+        self.classes = nn.Conv2d(finest, len(SEGMENTABLE) * 4, 1)
+        self.join = nn.Sequential(
+            _block(finest + OBJECT_INPUTS * 4, finest), _block(finest, finest)
+        )
+        self.last = nn.Conv2d(finest, 4, 1)
+
+    def read(self, images: Tensor) -> Reading:
+        """Return what is seen in slices in 0..1, shape ``(n, 1, slow, fast)``."""
+        x = self.stem(self._blocks(images))
+        skipped = []
+        for block in self.down:
+            skipped.append(x)
+            x = block(F.max_pool2d(x, 2))
+        for block, skip in zip(reversed(self.up), reversed(skipped), strict=True):
+            x = block(torch.cat([F.interpolate(x, scale_factor=2.0), skip], 1))
+        return Reading(images, x, self._pixels(self.classes(x), images))
 
     def forward(
-        self, images: Tensor, logits: Tensor, clicks: Tensor | None = None
+        self,
+        reading: Reading,
+        logits: Tensor,
+        clicks: Tensor | None = None,
+        asked: Tensor | None = None,
     ) -> Tensor:
         """Return refined logits.
 
         Parameters
         ----------
-        images : Tensor
-            Slices in 0..1 at their own resolution, shape ``(n, 1, slow, fast)``.
+        reading : Reading
+            Of the slice of each object.
         logits : Tensor
             Mask logits of any resolution, shape ``(n, 1, rows, columns)``.
         clicks : Tensor, optional
             What `paint_clicks` returns, shape ``(n, 2, slow, fast)``.
+        asked : Tensor, optional
+            Index in `prompts.SEGMENTABLE` of the class that each object is the whole
+            of, or `NO_CLASS`; shape ``(n,)``.
 
         Returns
         -------
@@ -69,23 +123,59 @@ class RefinementHead(nn.Module):
             Shape ``(n, 1, slow, fast)``, float32. Where the network says that the
             object is absent, by logits far below zero, it stays absent.
         """
+        images = reading.images
         size = images.shape[-2:]
         # at reduced precision a sum would lose what is small beside NO_OBJ_SCORE
         logits = F.interpolate(logits.float(), size, mode="bilinear")
-        scaled = (logits / LOGIT_SCALE).clamp(-2, 2)
         if clicks is None:
             clicks = images.new_zeros(len(images), 2, *size)
-        x = torch.cat([images, scaled, logits.sigmoid(), clicks], 1)
-        blocks = F.pixel_unshuffle(_padded(x, 2 ** len(self.channels)), 2)
-        x = self.stem(blocks)
-        skipped = []
-        for block in self.down:
-            skipped.append(x)
-            x = block(F.max_pool2d(x, 2))
-        for block, skip in zip(reversed(self.up), reversed(skipped), strict=True):
-            x = block(torch.cat([F.interpolate(x, scale_factor=2.0), skip], 1))
-        change = F.pixel_shuffle(self.last(torch.cat([x, blocks], 1)), 2)
-        return logits + change[..., : size[0], : size[1]].float()
+        whole = torch.zeros_like(logits)
+        if asked is not None:
+            own = reading.classes[torch.arange(len(asked)), asked.clamp(min=0)]
+            whole = torch.where((asked >= 0)[:, None, None], own, 0.0)[:, None]
+        seen = [images, _scaled(logits), logits.sigmoid(), _scaled(whole), clicks]
+        blocks = self._blocks(torch.cat([*seen, reach(reading, logits, clicks)], 1))
+        change = self.last(self.join(torch.cat([reading.features, blocks], 1)))
+        return logits + whole + self._pixels(change, images)
+
+    def _blocks(self, pixels: Tensor) -> Tensor:
+        """Repeat the border until all levels fit, and fold 2 x 2 pixels into one."""
+        multiple = 2 ** len(self.channels)
+        rows, cols = (-side % multiple for side in pixels.shape[-2:])
+        return F.pixel_unshuffle(F.pad(pixels, (0, cols, 0, rows), mode="replicate"), 2)
+
+    def _pixels(self, blocks: Tensor, images: Tensor) -> Tensor:
+        rows, cols = images.shape[-2:]
+        return F.pixel_shuffle(blocks, 2)[..., :rows, :cols].float()
+
+
+def reach(reading: Reading, logits: Tensor, clicks: Tensor) -> Tensor:
+    """Return how far vessels, and the FAZ, lead from where an object is known to be.
+
+    That is the positive clicks, or the mask where there is none. As geodesic maps do
+    (Wang et al., "DeepIGeoS", 2019), it tells what no small neighbourhood can: which
+    branches hang together.
+
+    Parameters
+    ----------
+    reading : Reading
+    logits : Tensor
+        Of the object's mask, shape ``(n, 1, slow, fast)``.
+    clicks : Tensor
+        What `paint_clicks` returns.
+
+    Returns
+    -------
+    Tensor
+        1 in the pieces of `REACHED` that hold a seed, shape ``(n, 2, slow, fast)``.
+    """
+    spots = clicks[:, 0] > 0.5
+    seeds = torch.where(spots.flatten(1).any(1)[:, None, None], spots, logits[:, 0] > 0)
+    found = [
+        touched(reading.classes[:, SEGMENTABLE.index(name)] > FAINT, seeds)
+        for name in REACHED
+    ]
+    return torch.stack(found, 1).to(logits.dtype)
 
 
 def paint_clicks(points: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -120,6 +210,10 @@ def paint_clicks(points: Tensor, labels: Tensor, size: tuple[int, int]) -> Tenso
     )
 
 
+def _scaled(logits: Tensor) -> Tensor:
+    return (logits / LOGIT_SCALE).clamp(-2, 2)
+
+
 def _block(inputs: int, outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
@@ -129,9 +223,3 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
-
-
-def _padded(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the border until both sides are multiples of `multiple`."""
-    rows, cols = (-side % multiple for side in x.shape[-2:])
-    return F.pad(x, (0, cols, 0, rows), mode="replicate")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,10 +31,10 @@ class ClipConfig:
     size : int
         Side of the network's input, to which the clip is scaled.
     objects : int
-        Objects followed in a clip.
+        Objects followed in a clip; without any, a clip teaches the classes alone.
     zoom : tuple of float
         Smallest and largest magnification, drawn evenly in its logarithm: pixels
-        of other scanners, and of other fields.
+        of other scanners, and of other fields. Scenes may allow less.
     tilt : float
         Largest rotation besides quarter turns, in degrees.
     max_stride : int
@@ -92,9 +92,10 @@ def cut_clip(
     scene: Scene, config: ClipConfig, rng: np.random.Generator, tries: int = 12
 ) -> Clip | None:
     """Return a random clip of `scene`, or None if no object was hit in `tries`."""
+    zoomed = config if scene.zoom is None else replace(config, zoom=scene.zoom)
     for _ in range(tries):
         order = _slice_order(scene.images.shape[0], config, rng)
-        sampler = Sampler.draw(scene.images.shape[1:], config, rng)
+        sampler = Sampler.draw(scene.images.shape[1:], zoomed, rng)
         classes = np.stack(
             [
                 sampler.mask(scene.classes[name][order])
@@ -114,8 +115,8 @@ def cut_clip(
         images = sampler.image(images)
         return Clip(
             images=torch.from_numpy(augment(images, rng)),
-            masks=torch.from_numpy(np.stack(masks)),
-            asked=torch.tensor(asked),
+            masks=torch.from_numpy(np.array(masks, bool).reshape(-1, *images.shape)),
+            asked=torch.tensor(asked, dtype=torch.long),
             classes=torch.from_numpy(classes),
             known=torch.tensor([name in scene.classes for name in SEGMENTABLE]),
         )

@@ -93,7 +93,8 @@ def refined_loss(logits: Tensor, truth: Tensor, near: Tensor) -> Tensor:
 def dense_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     """Return the mean loss of whole classes, where their truth is known.
 
-    Binary cross-entropy (twice), plus soft Dice where the class is there at all.
+    Every image counts alike, however many of its classes are known. Binary
+    cross-entropy (twice), plus soft Dice where the class is there at all.
 
     Parameters
     ----------
@@ -108,5 +109,5 @@ def dense_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     present = truth.flatten(2).any(-1).float()
     loss = 2 * bce.flatten(2).mean(-1) + present * soft_dice_loss(logits, target)
-    weight = known.float()
-    return (loss * weight).sum() / weight.sum().clamp(min=1)
+    weight = known / known.sum(1, keepdim=True).clamp(min=1)
+    return (loss * weight).sum(1).mean()

@@ -67,47 +67,76 @@ OCTA_NANO = (
         ClipConfig(frames=2, native=320, size=512, max_stride=4),
         FitConfig(steps=450, clips=1, learning_rate=3e-4, warmup=30, seed=2),
     ),
-    # The head alone costs a fraction: it sees many more masks.
+    # Once more, in longer sequences and with whole trees.
     Phase(
-        "4-refinement",
-        {"volumes": 0.2, "projections": 0.45, "rossa": 0.35},
-        ClipConfig(objects=3, whole=0.6, pieces=0.25),
-        FitConfig(
-            steps=500, learning_rate=1e-3, warmup=30, seed=3, frozen=("network",)
-        ),
-    ),
-    # All once more, in longer sequences, larger fields and with whole trees.
-    Phase(
-        "5-long-sequences",
+        "4-long-sequences",
         {"volumes": 0.6, "projections": 0.2, "rossa": 0.2},
         ClipConfig(
             frames=4, native=192, size=320, objects=3, max_stride=4, pieces=0.25
         ),
         FitConfig(steps=800, clips=2, learning_rate=4e-4, warmup=40, seed=4),
     ),
+    # What the head sees in a slice costs a fraction: it learns from many more.
     Phase(
-        "6-full-field-sequences",
-        {"volumes": 0.5, "projections": 0.3, "rossa": 0.2},
+        "5-classes",
+        {"volumes": 0.25, "projections": 0.4, "rossa": 0.35},
+        ClipConfig(native=192, objects=0),
+        FitConfig(steps=2400, clips=6, learning_rate=1e-3, seed=5, frozen=("network",)),
+    ),
+    Phase(
+        "6-wide-classes",
+        {"volumes": 0.25, "projections": 0.35, "rossa": 0.4},
+        ClipConfig(native=256, objects=0),
+        FitConfig(steps=1500, clips=6, learning_rate=8e-4, seed=6, frozen=("network",)),
+    ),
+    # Then what it makes of it for an object that is prompted.
+    Phase(
+        "7-refinement",
+        {"volumes": 0.3, "projections": 0.35, "rossa": 0.35},
+        ClipConfig(native=192, size=320, objects=3, pieces=0.25),
+        FitConfig(
+            steps=500, learning_rate=4e-4, warmup=30, seed=7, frozen=("network",)
+        ),
+    ),
+    # All together at the field of view of real use.
+    Phase(
+        "8-full-field-sequences",
+        {"volumes": 0.5, "projections": 0.25, "rossa": 0.25},
         ClipConfig(
             frames=3, native=320, size=512, objects=3, max_stride=4, pieces=0.25
         ),
-        FitConfig(steps=450, clips=1, learning_rate=3e-4, warmup=30, seed=5),
+        FitConfig(
+            steps=450,
+            clips=1,
+            learning_rate=3e-4,
+            warmup=30,
+            head_factor=1.0,
+            seed=8,
+        ),
     ),
     Phase(
-        "7-full-field-refinement",
-        {"volumes": 0.25, "projections": 0.4, "rossa": 0.35},
-        ClipConfig(native=320, size=512, objects=2, whole=0.7, pieces=0.25),
+        "9-full-field-refinement",
+        {"volumes": 0.25, "projections": 0.35, "rossa": 0.4},
+        ClipConfig(native=320, size=512, objects=2, pieces=0.25),
         FitConfig(
-            steps=600, learning_rate=4e-4, warmup=30, seed=6, frozen=("network",)
+            steps=500, learning_rate=2e-4, warmup=30, seed=9, frozen=("network",)
         ),
     ),
 )
 REFINEMENT_HEAD = (
     Phase(
-        "1-refinement",
-        {"projections": 0.55, "rossa": 0.45},
+        "1-classes",
+        {"volumes": 0.25, "projections": 0.4, "rossa": 0.35},
+        ClipConfig(native=192, objects=0),
+        FitConfig(steps=1200, clips=6, learning_rate=1e-3, frozen=("network",)),
+    ),
+    Phase(
+        "2-refinement",
+        {"volumes": 0.25, "projections": 0.4, "rossa": 0.35},
         ClipConfig(),
-        FitConfig(steps=600, learning_rate=1e-3, frozen=("network",)),
+        FitConfig(
+            steps=600, learning_rate=4e-4, warmup=30, seed=1, frozen=("network",)
+        ),
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,19 +94,25 @@ class Parts:
 def walk(
     parts: Parts, batch: Clip, interaction: Interaction, rng: np.random.Generator
 ) -> Walked:
-    """Run a batch of clips (stacked along a new first axis) through the network."""
+    """Run a batch of clips (stacked along a new first axis) through the network.
+
+    Clips without objects teach the refinement head alone where each class is.
+    """
     network = parts.network
     clips, frames, native, _ = batch.images.shape
     objects = batch.masks.shape[1]
     size = network.image_size
     images = batch.images.reshape(-1, 1, native, native)
+    classes = batch.classes.transpose(1, 2).flatten(0, 1)
+    known = batch.known.repeat_interleave(frames, dim=0)
+    reading = parts.refinement.read(images)
+    seen = dense_loss(reading.classes, classes, known)
+    if not objects:
+        return Walked(seen, *3 * (math.nan,))
     scaled = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
     backbone = network.forward_image(normalise(scaled))
-    dense = dense_loss(
-        parts.dense_head(backbone["backbone_fpn"][0]).float(),
-        batch.classes.transpose(1, 2).flatten(0, 1),
-        batch.known.repeat_interleave(frames, dim=0),
-    )
+    finest = parts.dense_head(backbone["backbone_fpn"][0]).float()
+    dense = dense_loss(finest, classes, known) + seen
     owner = torch.arange(clips).repeat_interleave(objects)
     truth, asked = batch.masks.flatten(0, 1), batch.asked.flatten()
     memory: dict[str, dict[int, Any]] = {
@@ -117,7 +124,7 @@ def walk(
     for t in range(frames):
         features = _features_of(network, backbone, owner * frames + t)
         target = truth[:, t]
-        pictures = images[owner * frames + t]
+        pictures = reading.of(owner * frames + t)
         steps: list[Any] = [None]
         if t == 0:
             steps = _first_slice_steps(target, asked, interaction, rng)
@@ -158,7 +165,7 @@ def walk(
             if points is not None and mask_input is None:
                 clicks = paint_clicks(*points, (native, native))
             with torch.set_grad_enabled(last and mask_input is None):
-                shown = parts.refinement(pictures, logits, clicks)
+                shown = parts.refinement(pictures, logits, clicks, asked)
         assert shown is not None
         if passes:
             losses.append(torch.stack(passes).mean())
