@@ -12,7 +12,12 @@ from napari_octa_sam2.engine.device import Compute, choose_compute
 from napari_octa_sam2.engine.memory import SliceOutput
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.errors import ModelError, PromptError, VolumeError
-from napari_octa_sam2.model.refinement import NO_CLASS, Reading, RefinementHead
+from napari_octa_sam2.model.refinement import (
+    NO_CLASS,
+    Reading,
+    RefinementHead,
+    to_square,
+)
 from napari_octa_sam2.prompts import Prompt
 
 
@@ -341,8 +346,31 @@ def test_what_the_head_adds_away_from_a_single_object_is_left_out(whole, stays):
     output = SliceOutput(coarse, torch.zeros(1, 8), torch.ones(1, 1), 1.0, whole=whole)
     reading = reading_of(torch.zeros(1, 1, 40, 50))
     found = to_slice(output, Grid(1, 40, 50), head, reading, connected=True) > 0
-    assert found[10, 12]
-    assert found[39, 49] == stays
+    assert found[..., 10, 12]
+    assert found[..., 39, 49] == stays
+
+
+def test_what_the_head_made_of_a_slice_is_remembered_and_handed_on(data, tiny_model):
+    head = RefinementHead((8, 16)).eval()
+    session = Session(data, replace(tiny_model, refinement=head), device="cpu")
+    session.add(click())
+    shown = {r.slice: r.logits[1].copy() for r in session.propagate("forward")}
+    for index in (4, 5):
+        output = session._banks[1].output(index)
+        handed_on = output.as_sam2()["pred_masks"]
+        assert handed_on.shape == output.logits.shape
+        assert not torch.equal(handed_on, output.logits)
+        own = torch.from_numpy(shown[index])[None, None]
+        torch.testing.assert_close(handed_on, to_square(own, 32))
+
+
+def test_without_a_head_the_network_remembers_its_own_masks(data, tiny_model):
+    session = Session(data, tiny_model, device="cpu")
+    session.add(click())
+    list(session.propagate("forward"))
+    output = session._banks[1].output(5)
+    assert output.remembered is None
+    assert output.as_sam2()["pred_masks"] is output.logits
 
 
 @pytest.mark.parametrize(("correction", "whole"), [("mask", "RV"), ("absent", None)])

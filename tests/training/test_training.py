@@ -183,19 +183,25 @@ def test_clips_are_reproducible_and_aligned():
             assert (mask & ~first.classes[RV]).sum() < 0.1 * mask.sum()
 
 
+def thickness(scene, zoom):
+    """Area of the bars over half the length of their border."""
+    config = replace(CLIP, zoom=(zoom, zoom), whole=1.0, tilt=0)
+    clips = [cut_clip(scene, config, random(i)) for i in range(12)]
+    area = sum(float(c.classes[RV].float().mean()) for c in clips)
+    border = sum(
+        float(np.abs(np.diff(c.classes[RV, 0], axis=a)).sum())
+        for c in clips
+        for a in (0, 1)
+    )
+    return 2 * 48**2 * area / border
+
+
 def test_zoom_changes_the_size_of_things_by_that_much():
-    widths = []
-    for zoom in (1.0, 2.0):
-        config = replace(CLIP, zoom=(zoom, zoom), whole=1.0, tilt=0)
-        clips = [cut_clip(Bars().draw(None), config, random(i)) for i in range(12)]
-        areas = [float(c.classes[RV].float().mean()) for c in clips]
-        # thickness: area over half the length of the border
-        edges = [
-            float(sum(np.abs(np.diff(c.classes[RV, 0], axis=a)).sum() for a in (0, 1)))
-            for c in clips
-        ]
-        widths.append(2 * 48**2 * sum(areas) / sum(edges))
-    assert widths[1] == pytest.approx(2 * widths[0], rel=0.25)
+    scene = Bars().draw(None)
+    plain = thickness(scene, 1.0)
+    assert thickness(scene, 2.0) == pytest.approx(2 * plain, rel=0.25)
+    # a scene whose labels hold at its own size alone is not magnified
+    assert thickness(replace(scene, zoom=(1.0, 1.0)), 2.0) == plain
 
 
 def test_learning_rate_warms_up_and_falls_to_a_hundredth():

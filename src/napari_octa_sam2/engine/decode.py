@@ -27,6 +27,7 @@ from napari_octa_sam2.model.refinement import (
     Reading,
     RefinementHead,
     paint_clicks,
+    to_square,
 )
 from napari_octa_sam2.prompts import SEGMENTABLE, Prompt
 
@@ -97,22 +98,41 @@ def follow(
     *,
     reverse: bool,
 ) -> SliceOutput:
-    """Return the output for a slice without prompts, remembered for the next ones."""
-    output = _track(
-        network, features, bank, index, grid, reverse=reverse, remember_it=True
-    )
+    """Return the output for a slice without prompts."""
+    output = _track(network, features, bank, index, grid, reverse=reverse)
     before = bank.output(index + 1 if reverse else index - 1)
     output.whole = None if before is None else before.whole
     return output
 
 
-def remember(network: Any, features: SliceFeatures, output: SliceOutput) -> None:
-    """Encode a prompted slice's mask into memory features, stored in `output`."""
-    size = network.image_size
-    masks = F.interpolate(
-        output.logits, size=(size, size), mode="bilinear", align_corners=False
+def remember(
+    network: Any,
+    features: SliceFeatures,
+    output: SliceOutput,
+    shown: Tensor | None = None,
+    *,
+    from_prompt: bool,
+) -> None:
+    """Encode a slice's mask into memory features, stored in `output`.
+
+    Parameters
+    ----------
+    shown : Tensor, optional
+        What `to_slice` returned, to be remembered instead of the network's own mask.
+    """
+    masks = output.logits
+    if shown is not None:
+        masks = shown
+        output.remembered = to_square(shown, output.logits.shape[-1])
+    memory, position = network._encode_new_memory(
+        current_vision_feats=list(features.tokens),
+        feat_sizes=list(features.sizes),
+        pred_masks_high_res=to_square(masks, network.image_size),
+        object_score_logits=output.score,
+        is_mask_from_pts=from_prompt,
     )
-    _encode_memory(network, features, output, masks, from_prompt=True)
+    output.memory = memory.to(torch.bfloat16)
+    output.memory_position = position
 
 
 def to_slice(
@@ -122,8 +142,8 @@ def to_slice(
     reading: Reading | None = None,
     *,
     connected: bool = False,
-) -> np.ndarray:
-    """Return an output's logits at the slice's resolution, ``(slow, fast)`` float32.
+) -> Tensor:
+    """Return an output's logits at the slice's resolution, ``(1, 1, slow, fast)``.
 
     Parameters
     ----------
@@ -137,24 +157,20 @@ def to_slice(
     size = (grid.rows, grid.cols)
     coarse = F.interpolate(output.logits, size, mode="bilinear", align_corners=False)
     if head is None or reading is None:
-        return _to_numpy(coarse)
-    if output.given is not None:
-        return np.where(output.given, GIVEN, -GIVEN).astype(np.float32)
+        return coarse
     device = output.logits.device
+    if output.given is not None:
+        mask = torch.from_numpy(output.given).to(device)[None, None]
+        return torch.where(mask, GIVEN, -GIVEN)
     clicks = torch.tensor(output.clicks, device=device).reshape(1, -1, 3)
     pictures = paint_clicks(clicks[..., [1, 0]], clicks[..., 2], size)
     asked = NO_CLASS if output.whole is None else SEGMENTABLE.index(output.whole)
     asked_for = torch.tensor([asked], device=device)
-    logits = head(reading, output.logits, pictures, asked_for)
+    logits: Tensor = head(reading, output.logits, pictures, asked_for)
     if connected and output.whole is None:
         seeds = (coarse > 0) | (pictures[:, :1] > 0.5)
         logits = keep_connected(logits, seeds, reach=1)
-    return _to_numpy(logits)
-
-
-def _to_numpy(logits: Tensor) -> np.ndarray:
-    array: np.ndarray = logits[0, 0].float().cpu().numpy()
-    return array
+    return logits
 
 
 def since_restart(earlier: list[Prompt], prompt: Prompt) -> list[Prompt]:
@@ -216,7 +232,6 @@ def _track(
     mask: Tensor | None = None,
     previous: Tensor | None = None,
     reverse: bool | None = None,
-    remember_it: bool = False,
 ) -> SliceOutput:
     # A prompt on a slice that no propagation has reached is answered without memory.
     first = reverse is None and (index not in bank.reverse or not bank.prompted)
@@ -233,27 +248,5 @@ def _track(
         track_in_reverse=bank.reverse.get(index, False) if reverse is None else reverse,
         prev_sam_mask_logits=previous,
     )
-    _, _, ious, low_res, high_res, pointer, score = outputs
-    output = SliceOutput(low_res, pointer, score, float(ious.max()))
-    if remember_it:
-        _encode_memory(network, features, output, high_res, from_prompt=False)
-    return output
-
-
-def _encode_memory(
-    network: Any,
-    features: SliceFeatures,
-    output: SliceOutput,
-    masks: Tensor,
-    *,
-    from_prompt: bool,
-) -> None:
-    memory, position = network._encode_new_memory(
-        current_vision_feats=list(features.tokens),
-        feat_sizes=list(features.sizes),
-        pred_masks_high_res=masks,
-        object_score_logits=output.score,
-        is_mask_from_pts=from_prompt,
-    )
-    output.memory = memory.to(torch.bfloat16)
-    output.memory_position = position
+    _, _, ious, low_res, _, pointer, score = outputs
+    return SliceOutput(low_res, pointer, score, float(ious.max()))

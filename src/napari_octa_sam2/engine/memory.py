@@ -36,6 +36,8 @@ class SliceOutput:
         SAM 2's predictor; None until the slice is remembered.
     memory_position : list of Tensor, optional
         Their position encoding.
+    remembered : Tensor, optional
+        Logits on the same grid of the refined mask, where the memory is of that.
     clicks : tuple of (row, col, label)
         Those that the answer heeds, in pixels of the slice; label 1 or 0.
     whole : str, optional
@@ -50,6 +52,7 @@ class SliceOutput:
     iou: float
     memory: Tensor | None = None
     memory_position: list[Tensor] | None = None
+    remembered: Tensor | None = None
     clicks: tuple[tuple[float, float, int], ...] = ()
     whole: str | None = None
     given: np.ndarray | None = None
@@ -64,7 +67,7 @@ class SliceOutput:
             else memory.to(self.logits.dtype),
             "maskmem_pos_enc": self.memory_position,
             "obj_ptr": self.pointer,
-            "pred_masks": self.logits,
+            "pred_masks": self.logits if self.remembered is None else self.remembered,
             "whole": self.whole is not None,
         }
 
@@ -75,13 +78,15 @@ class SliceOutput:
         self.score = self.score.to(device)
         if self.memory is not None:
             self.memory = self.memory.to(device)
+        if self.remembered is not None:
+            self.remembered = self.remembered.to(device)
         if self.memory_position is not None:
             self.memory_position = [p.to(device) for p in self.memory_position]
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        held = [self.logits, self.pointer, self.memory]
+        held = [self.logits, self.pointer, self.memory, self.remembered]
         return sum(t.numel() * t.element_size() for t in held if t is not None)
 
 

@@ -83,7 +83,7 @@ class Session:
         self._window = intensity_window(data)
         self._features = FeatureCache(feature_bytes)
         self._banks: dict[int, ObjectBank] = {}
-        self._shown: dict[SliceOutput, np.ndarray] = {}  # of the slice shown last
+        self._shown: dict[SliceOutput, torch.Tensor] = {}  # of the slice shown last
         self._read: tuple[int, Reading] | None = None  # of the slice shown last
         self._lock = threading.RLock()
         self._report_missing_values()
@@ -254,9 +254,7 @@ class Session:
         for index in sorted(bank.pending):
             output = bank.pending[index]
             if output.memory is None:
-                features = self._encoded(index)
-                with self._compute.autocast():
-                    decode.remember(self._network, features, output)
+                self._remember(index, output, from_prompt=True)
             bank.prompted[index] = bank.pending.pop(index)
 
     def _visit(self, object_id: int, visit: Visit) -> None:
@@ -266,7 +264,7 @@ class Session:
         if index not in bank.prompted:
             features = self._encoded(index)
             with self._compute.autocast():
-                bank.followed[index] = decode.follow(
+                output = decode.follow(
                     self._network,
                     features,
                     bank,
@@ -274,10 +272,32 @@ class Session:
                     self.grid,
                     reverse=visit.reverse,
                 )
+            self._remember(index, output, from_prompt=False)
+            bank.followed[index] = output
         bank.reverse[index] = visit.reverse
         bank.fresh.add(index)
         if sum(b.nbytes for b in self._banks.values()) > self.memory_bytes:
             bank.drop_unreachable(index, self._network.max_obj_ptrs_in_encoder)
+
+    def _remember(self, index: int, output: SliceOutput, *, from_prompt: bool) -> None:
+        features = self._encoded(index)
+        refined = getattr(self._network, "remembers_refined", False)
+        shown = self._show(index, output) if refined and self._refinement else None
+        with self._compute.autocast():
+            decode.remember(
+                self._network, features, output, shown, from_prompt=from_prompt
+            )
+
+    def _show(self, index: int, output: SliceOutput) -> torch.Tensor:
+        """Return logits at the slice's resolution, made once for each output."""
+        if output not in self._shown:
+            reading = self._reading(index)
+            connected = getattr(self._network, "connected", False)
+            with self._compute.autocast():
+                self._shown[output] = decode.to_slice(
+                    output, self.grid, self._refinement, reading, connected=connected
+                )
+        return self._shown[output]
 
     def _encoded(self, index: int) -> SliceFeatures:
         def make() -> SliceFeatures:
@@ -303,7 +323,9 @@ class Session:
     def _result(self, index: int, changed: Sequence[int]) -> SliceResult:
         outputs = {o: bank.output(index) for o, bank in self._banks.items()}
         found = {o: output for o, output in outputs.items() if output is not None}
-        logits = self._at_slice(index, found)
+        shown = {o: self._show(index, output) for o, output in found.items()}
+        self._shown = {found[o]: tensor for o, tensor in shown.items()}
+        logits = {o: t[0, 0].float().cpu().numpy() for o, t in shown.items()}
         for object_id in set(changed) - set(found):
             shape = (self.grid.rows, self.grid.cols)
             logits[object_id] = np.full(shape, NOT_THERE, np.float32)
@@ -317,22 +339,6 @@ class Session:
                 if o in found
             },
         )
-
-    def _at_slice(
-        self, index: int, outputs: dict[int, SliceOutput]
-    ) -> dict[int, np.ndarray]:
-        """Return logits at the slice's resolution, made once for each output."""
-        kept = {o: self._shown[o] for o in outputs.values() if o in self._shown}
-        missing = [o for o in outputs.values() if o not in kept]
-        reading = self._reading(index) if missing else None
-        connected = getattr(self._network, "connected", False)
-        for output in missing:
-            with self._compute.autocast():
-                kept[output] = decode.to_slice(
-                    output, self.grid, self._refinement, reading, connected=connected
-                )
-        self._shown = kept
-        return {number: kept[output] for number, output in outputs.items()}
 
     def _check_class(self, prompt: Prompt) -> None:
         if prompt.whole is not None and prompt.whole not in self.model.classes:
@@ -368,6 +374,7 @@ class Session:
         self._compute = choose_compute("cpu", "fp32")
         self._features.clear()
         self._read = None
+        self._shown.clear()
         self._network = self._network.to("cpu")
         if self._refinement is not None:
             self._refinement = self._refinement.to("cpu")

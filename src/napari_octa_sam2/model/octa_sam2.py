@@ -3,7 +3,8 @@
 A slice without prompts is given the mask of the slice before it as a mask prompt,
 beside SAM 2's memory: neighbouring depth slices look alike, and the mask says which
 of several like vessels is meant. Unless a whole class was asked for, an object stays
-in one piece with its prompts and with the slice before (`model.connected`).
+in one piece with its prompts and with the slice before (`model.connected`). Where there
+is a refinement head, what it made of a slice is remembered and handed on.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class OctaSAM2(SAM2Base):  # type: ignore[misc]
     """
 
     connected = True  # single objects are in one piece with what was prompted
+    remembers_refined = True  # memory is of the masks that are shown
 
     def __init__(
         self, *args: Any, classes: Sequence[str], decoder_width: int, **kwargs: Any

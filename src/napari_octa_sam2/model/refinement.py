@@ -133,7 +133,7 @@ class RefinementHead(nn.Module):
         if asked is not None:
             own = reading.classes[torch.arange(len(asked)), asked.clamp(min=0)]
             whole = torch.where((asked >= 0)[:, None, None], own, 0.0)[:, None]
-        seen = [images, _scaled(logits), logits.sigmoid(), _scaled(whole), clicks]
+        seen = [images, _bounded(logits), logits.sigmoid(), _bounded(whole), clicks]
         blocks = self._blocks(torch.cat([*seen, reach(reading, logits, clicks)], 1))
         change = self.last(self.join(torch.cat([reading.features, blocks], 1)))
         return logits + whole + self._pixels(change, images)
@@ -147,6 +147,13 @@ class RefinementHead(nn.Module):
     def _pixels(self, blocks: Tensor, images: Tensor) -> Tensor:
         rows, cols = images.shape[-2:]
         return F.pixel_shuffle(blocks, 2)[..., :rows, :cols].float()
+
+
+def to_square(logits: Tensor, side: int) -> Tensor:
+    """Return logits ``(n, 1, rows, columns)`` as a square of `side`, smoothed."""
+    if logits.shape[-1] <= side and logits.shape[-2] <= side:
+        return F.interpolate(logits, (side, side), mode="bilinear")
+    return F.interpolate(logits, (side, side), mode="bilinear", antialias=True)
 
 
 def reach(reading: Reading, logits: Tensor, clicks: Tensor) -> Tensor:
@@ -210,7 +217,7 @@ def paint_clicks(points: Tensor, labels: Tensor, size: tuple[int, int]) -> Tenso
     )
 
 
-def _scaled(logits: Tensor) -> Tensor:
+def _bounded(logits: Tensor) -> Tensor:
     return (logits / LOGIT_SCALE).clamp(-2, 2)
 
 

@@ -277,9 +277,8 @@ def _single_object(
     seen = faz[0].sum() >= config.min_area
     if not large and not seen:
         return None
-    if seen and (not large or rng.random() < FAZ_SHARE):
-        mask = faz
-    else:
+    mask: np.ndarray = faz
+    if not seen or (large and rng.random() >= FAZ_SHARE):
         mask = instances == rng.choice(large)
     if rng.random() < config.pieces:
         mask = _one_piece(mask, config.min_area, rng)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_octa_sam2.engine.frames import normalise
 from napari_octa_sam2.model.prompt_encoder import LOGIT_LIMIT
-from napari_octa_sam2.model.refinement import paint_clicks
+from napari_octa_sam2.model.refinement import paint_clicks, to_square
 from napari_octa_sam2.training import simulate
 from napari_octa_sam2.training.clips import Clip
 from napari_octa_sam2.training.losses import (
@@ -109,8 +109,8 @@ def walk(
     seen = dense_loss(reading.classes, classes, known)
     if not objects:
         return Walked(seen, *3 * (math.nan,))
-    scaled = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
-    backbone = network.forward_image(normalise(scaled))
+    inputs = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    backbone = network.forward_image(normalise(inputs))
     finest = parts.dense_head(backbone["backbone_fpn"][0]).float()
     dense = dense_loss(finest, classes, known) + seen
     owner = torch.arange(clips).repeat_interleave(objects)
@@ -177,11 +177,16 @@ def walk(
             scores[kind].append(_dice(found[~whole], target[~whole]))
         if t == frames - 1:
             break
+        low, high = outputs[3].detach(), outputs[4]
+        if mask_input is None and getattr(network, "remembers_refined", False):
+            low, high = (
+                to_square(shown.detach(), side) for side in (low.shape[-1], size)
+            )
         network._encode_memory_in_output(
-            features[0], features[2], points, True, outputs[4], outputs[6], out
+            features[0], features[2], points, True, high, outputs[6], out
         )
         out["obj_ptr"] = outputs[5]
-        out["pred_masks"] = outputs[3].detach()
+        out["pred_masks"] = low
         out["whole"] = asked >= 0
         key = "cond_frame_outputs" if t == 0 else "non_cond_frame_outputs"
         memory[key][t] = out
