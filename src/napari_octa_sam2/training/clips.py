@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class ClipConfig:
         Objects followed in a clip; without any, a clip teaches the classes alone.
     zoom : tuple of float
         Smallest and largest magnification, drawn evenly in its logarithm: pixels
-        of other scanners, and of other fields. Scenes may allow less.
+        of other scanners, and of other fields.
     tilt : float
         Largest rotation besides quarter turns, in degrees.
     max_stride : int
@@ -92,10 +92,9 @@ def cut_clip(
     scene: Scene, config: ClipConfig, rng: np.random.Generator, tries: int = 12
 ) -> Clip | None:
     """Return a random clip of `scene`, or None if no object was hit in `tries`."""
-    zoomed = config if scene.zoom is None else replace(config, zoom=scene.zoom)
     for _ in range(tries):
         order = _slice_order(scene.images.shape[0], config, rng)
-        sampler = Sampler.draw(scene.images.shape[1:], zoomed, rng)
+        sampler = Sampler.draw(scene.images.shape[1:], config, rng)
         classes = np.stack(
             [
                 sampler.mask(scene.classes[name][order])

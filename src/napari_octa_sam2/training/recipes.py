@@ -83,24 +83,18 @@ OCTA_NANO = (
         ClipConfig(native=192, objects=0),
         FitConfig(steps=2400, clips=6, learning_rate=1e-3, seed=5, frozen=("network",)),
     ),
-    Phase(
-        "6-wide-classes",
-        {"volumes": 0.25, "projections": 0.35, "rossa": 0.4},
-        ClipConfig(native=256, objects=0),
-        FitConfig(steps=1500, clips=6, learning_rate=8e-4, seed=6, frozen=("network",)),
-    ),
     # Then what it makes of it for an object that is prompted.
     Phase(
-        "7-refinement",
+        "6-refinement",
         {"volumes": 0.3, "projections": 0.35, "rossa": 0.35},
         ClipConfig(native=192, size=320, objects=3, pieces=0.25),
         FitConfig(
-            steps=500, learning_rate=4e-4, warmup=30, seed=7, frozen=("network",)
+            steps=500, learning_rate=4e-4, warmup=30, seed=6, frozen=("network",)
         ),
     ),
     # All together at the field of view of real use.
     Phase(
-        "8-full-field-sequences",
+        "7-full-field-sequences",
         {"volumes": 0.5, "projections": 0.25, "rossa": 0.25},
         ClipConfig(
             frames=3, native=320, size=512, objects=3, max_stride=4, pieces=0.25
@@ -111,15 +105,15 @@ OCTA_NANO = (
             learning_rate=3e-4,
             warmup=30,
             head_factor=1.0,
-            seed=8,
+            seed=7,
         ),
     ),
     Phase(
-        "9-full-field-refinement",
+        "8-full-field-refinement",
         {"volumes": 0.25, "projections": 0.35, "rossa": 0.4},
         ClipConfig(native=320, size=512, objects=2, pieces=0.25),
         FitConfig(
-            steps=500, learning_rate=2e-4, warmup=30, seed=9, frozen=("network",)
+            steps=500, learning_rate=2e-4, warmup=30, seed=8, frozen=("network",)
         ),
     ),
 )

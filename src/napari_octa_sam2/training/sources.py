@@ -13,10 +13,6 @@ from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.volume.phantom import PhantomConfig, make_enface, make_phantom
 
-# Magnified more, the smaller vessels that ROSSA draws look like those that nobody
-# calls large in a field of 3 mm.
-DRAWN_AT = (0.85, 1.25)
-
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -31,15 +27,11 @@ class Scene:
     classes : mapping of str to numpy.ndarray
         Boolean masks of whole classes (`prompts.SEGMENTABLE`), same shape; those for
         which there is truth.
-    zoom : tuple of float, optional
-        Smallest and largest magnification at which the classes are what they are
-        called, where that is less than usual.
     """
 
     images: np.ndarray
     instances: np.ndarray
     classes: dict[str, np.ndarray]
-    zoom: tuple[float, float] | None = None
 
 
 class Source(Protocol):
@@ -138,7 +130,6 @@ class PairFolder:
             images=normalised(image[None]),
             instances=components[None].astype(np.uint8),
             classes={"RV": mask[None]},
-            zoom=DRAWN_AT,
         )
 
 
