@@ -349,12 +349,12 @@ def test_bad_settings_are_refused(tmp_path):
 
 
 def test_vessels_of_volumes_are_labelled_as_they_are_seen():
-    labels = np.zeros((9, 9, 9), np.uint8)
+    labels = np.zeros((13, 9, 9), np.uint8)
     labels[4, 4, 4] = 7
     seen = as_seen(labels)
-    assert np.flatnonzero(seen[:, 4, 4]).tolist() == [3, 4, 5, 6, 7]
-    assert np.flatnonzero(seen[4, :, 4]).tolist() == [3, 4, 5]
-    assert np.flatnonzero(seen[4, 4]).tolist() == [3, 4, 5]
+    assert np.flatnonzero(seen[:, 4, 4]).tolist() == list(range(9))
+    assert np.flatnonzero(seen[4, :, 4]).tolist() == [2, 3, 4, 5, 6]
+    assert np.flatnonzero(seen[4, 4]).tolist() == [2, 3, 4, 5, 6]
     assert set(np.unique(seen)) == {0, 7}
     labels[0, 0, 0] = 1  # nothing comes round from the other end
     assert as_seen(labels)[-1].sum() == 0

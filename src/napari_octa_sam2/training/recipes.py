@@ -95,16 +95,16 @@ OCTA_NANO = (
     # All together at the field of view of real use.
     Phase(
         "7-full-field-sequences",
-        {"volumes": 0.5, "projections": 0.25, "rossa": 0.25},
+        {"volumes": 0.55, "projections": 0.25, "rossa": 0.2},
         ClipConfig(
             frames=3, native=320, size=512, objects=3, max_stride=4, pieces=0.25
         ),
         FitConfig(
-            steps=450,
+            steps=420,
             clips=1,
             learning_rate=3e-4,
             warmup=30,
-            head_factor=1.0,
+            head_factor=3.0,
             seed=7,
         ),
     ),
@@ -113,7 +113,7 @@ OCTA_NANO = (
         {"volumes": 0.25, "projections": 0.35, "rossa": 0.4},
         ClipConfig(native=320, size=512, objects=2, pieces=0.25),
         FitConfig(
-            steps=500, learning_rate=2e-4, warmup=30, seed=8, frozen=("network",)
+            steps=400, learning_rate=2e-4, warmup=30, seed=8, frozen=("network",)
         ),
     ),
 )

@@ -173,11 +173,12 @@ class Mixture:
 def as_seen(labels: np.ndarray) -> np.ndarray:
     """Return vessels ``(depth, slow, fast)`` as wide and deep as they are drawn.
 
-    Annotators draw what they see on a slice: a vessel with its soft edge, blurred by
-    the axial resolution, and its projection just below; not the tube that is cut.
+    Annotators draw what they see on a slice, and generously: a vessel with its soft
+    edge, on all slices on which it shines through; not the tube that is cut.
     """
     seen = labels.copy()
-    for axis, shifts in ((0, (1, 2, 3, -1)), (1, (1, -1)), (2, (1, -1))):
+    across = (1, -1, 2, -2)
+    for axis, shifts in ((0, (1, -1, 2, -2, 3, -3, 4, -4)), (1, across), (2, across)):
         before = seen.copy()
         for shift in shifts:
             moved = np.roll(before, shift, axis)
