@@ -41,8 +41,9 @@ classes ("every large vessel on this slice"), and follows objects through the sl
 (`model/configs/{name}.yaml`); prompts are painted onto the image embedding as well \
 (`model/prompt_encoder.py`); a slice without prompts is given the mask of the slice \
 before it, and single objects stay in one piece with their prompts \
-(`model/octa_sam2.py`, `model/connected.py`); a refinement head that sees the clicks \
-sharpens masks at the slice's own resolution (`model/refinement.py`) |
+(`model/octa_sam2.py`, `model/connected.py`); a refinement head reads each slice once at \
+its own resolution, and joins what it sees with the mask and the clicks of each object \
+(`model/refinement.py`) |
 | parameters | {network:,}, and {refinement:,} of the refinement head |
 | size | {bytes:,} bytes, half precision |
 | input | one grey slice, scaled to {input_size} x {input_size} pixels; masks have the \
@@ -73,12 +74,13 @@ corrects.
 input to which they are scaled; the learning rate is the highest one. Each phase begins
 with the weights of the one before.
 
-The record is of a run that was changed on the way; a repeated one will differ. From
-step 1530 of phase 1 on the head was given the clicks (and two corrections became more
-frequent); after phase 1 its last layer was given its input once more. The generator
-was still being tuned during phases 1 and 2. From the end of phase 3 on objects are
-kept in one piece, vessels of volumes are labelled as wide as they are seen, and no
-clip asks for a class twice. One CPU thread in phase 1 and half of phase 2, then two,
+The record is of a run that was changed on the way; a repeated one will differ. Phases 1
+to 4 were run with an earlier refinement head, of which nothing was kept, so that the
+head of these weights begins with phase 5; phases 1 to 3 with a generator whose motion
+moved the image but not the truth, and with annotators who drew single vessels less
+generously, as phase 4 to 6 still did. After phase 5 the head was also told what hangs
+together with the clicks, and its last layers were begun anew; from phase 7 on the refined
+masks are what is remembered. One CPU thread in phase 1 and half of phase 2, then two,
 beside other work.
 
 ![Loss and Dice while training](images/{name}-training.png)

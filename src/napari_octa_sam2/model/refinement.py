@@ -19,6 +19,8 @@ from napari_octa_sam2.model.connected import touched
 from napari_octa_sam2.prompts import SEGMENTABLE
 
 LOGIT_SCALE = 8.0
+DOUBT = 2.0  # logit to which the network's own mask is believed
+ABSENT = -100.0  # logit below which the network says that there is no object
 CLICK_RADIUS = 2.0  # standard deviation of a painted click, in pixels
 # slice, logits, probability, class asked for, clicks of two kinds, reach of two classes
 OBJECT_INPUTS = 8
@@ -136,7 +138,8 @@ class RefinementHead(nn.Module):
         seen = [images, _bounded(logits), logits.sigmoid(), _bounded(whole), clicks]
         blocks = self._blocks(torch.cat([*seen, reach(reading, logits, clicks)], 1))
         change = self.last(self.join(torch.cat([reading.features, blocks], 1)))
-        return logits + whole + self._pixels(change, images)
+        refined = logits.clamp(-DOUBT, DOUBT) + whole + self._pixels(change, images)
+        return torch.where(logits > ABSENT, refined, logits)
 
     def _blocks(self, pixels: Tensor) -> Tensor:
         """Repeat the border until all levels fit, and fold 2 x 2 pixels into one."""

@@ -92,28 +92,22 @@ OCTA_NANO = (
             steps=500, learning_rate=4e-4, warmup=30, seed=6, frozen=("network",)
         ),
     ),
-    # All together at the field of view of real use.
+    # And once more with most weight on single objects in depth slices.
     Phase(
-        "7-full-field-sequences",
+        "7-refinement-in-depth",
         {"volumes": 0.55, "projections": 0.25, "rossa": 0.2},
-        ClipConfig(
-            frames=3, native=320, size=512, objects=3, max_stride=4, pieces=0.25
-        ),
+        ClipConfig(native=192, size=320, objects=3, whole=0.35, pieces=0.25),
         FitConfig(
-            steps=420,
-            clips=1,
-            learning_rate=3e-4,
-            warmup=30,
-            head_factor=3.0,
-            seed=7,
+            steps=800, learning_rate=4e-4, warmup=30, seed=7, frozen=("network",)
         ),
     ),
+    # All at the field of view of real use.
     Phase(
         "8-full-field-refinement",
-        {"volumes": 0.25, "projections": 0.35, "rossa": 0.4},
+        {"volumes": 0.35, "projections": 0.3, "rossa": 0.35},
         ClipConfig(native=320, size=512, objects=2, pieces=0.25),
         FitConfig(
-            steps=400, learning_rate=2e-4, warmup=30, seed=8, frozen=("network",)
+            steps=220, learning_rate=2e-4, warmup=20, seed=8, frozen=("network",)
         ),
     ),
 )
