@@ -75,13 +75,13 @@ input to which they are scaled; the learning rate is the highest one. Each phase
 with the weights of the one before.
 
 The record is of a run that was changed on the way; a repeated one will differ. Phases 1
-to 4 were run with an earlier refinement head, of which nothing was kept, so that the
-head of these weights begins with phase 5; phases 1 to 3 with a generator whose motion
-moved the image but not the truth, and with annotators who drew single vessels less
-generously, as phase 4 to 6 still did. After phase 5 the head was also told what hangs
-together with the clicks, and its last layers were begun anew; from phase 7 on the refined
-masks are what is remembered. One CPU thread in phase 1 and half of phase 2, then two,
-beside other work.
+to 4 were run with an earlier refinement head, of which nothing was kept: the head of
+these weights begins with phase 5, before phase 6 its last layers were begun anew when it
+was also told what hangs together with the clicks, and from phase 7 on it believes the
+network's mask only so far. Phases 1 to 3 were run with a generator whose motion moved the
+image but not the truth, and phases before 7 with single vessels labelled less
+generously. The network was not trained on what it remembers now, the refined masks. One
+CPU thread in phase 1 and half of phase 2, then two, beside other work.
 
 ![Loss and Dice while training](images/{name}-training.png)
 
@@ -108,13 +108,16 @@ threshold best for each image. Written by `docs/studies.py`.
 - The synthetic scans are of healthy eyes: where there is pathology, look at every mask.
 - Flow alone hardly tells arteries from veins: check what the classes "artery" and
   "vein" bring.
-- Single vessels in depth slices are followed poorly: an object is kept in one piece,
-  but where vessels cross or touch it spreads, and one click often finds a part of a
-  tree. Mark ends as "absent" in the prompt file, click on several slices, follow a
-  shorter range.
+- Single vessels in depth slices are followed poorly: one click often finds a part of a
+  tree, and where vessels cross or touch an object spreads. Mark ends as "absent" in the
+  prompt file, click on several slices, follow a shorter range.
+- In depth slices the FAZ ends where the layers do, which flow hardly shows: expect to
+  correct it.
 - The generator was tuned while looking at the distributions of OCTA-500's training
   splits and of the six subjects whose FAZ and all-vessel maps are among the figures
-  (their mean FAZ size and vessel density): those figures are not wholly independent.
+  (their mean FAZ size and vessel density), and how generously single vessels are
+  labelled was set while looking at the sequence of subject 10301: those figures are not
+  wholly independent.
 - Nothing here is validated for clinical use.
 """
 DATA = {
