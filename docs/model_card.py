@@ -41,9 +41,9 @@ classes ("every large vessel on this slice"), and follows objects through the sl
 (`model/configs/{name}.yaml`); prompts are painted onto the image embedding as well \
 (`model/prompt_encoder.py`); a slice without prompts is given the mask of the slice \
 before it, and single objects stay in one piece with their prompts \
-(`model/octa_sam2.py`, `model/connected.py`); a refinement head reads each slice once at \
-its own resolution, and joins what it sees with the mask and the clicks of each object \
-(`model/refinement.py`) |
+(`model/octa_sam2.py`, `model/connected.py`); a refinement head reads each slice once \
+at its own resolution, and joins what it sees with the mask and the clicks of each \
+object (`model/refinement.py`) |
 | parameters | {network:,}, and {refinement:,} of the refinement head |
 | size | {bytes:,} bytes, half precision |
 | input | one grey slice, scaled to {input_size} x {input_size} pixels; masks have the \
@@ -74,12 +74,12 @@ corrects.
 input to which they are scaled; the learning rate is the highest one. Each phase begins
 with the weights of the one before.
 
-The record is of a run that was changed on the way; a repeated one will differ. Phases 1
-to 4 were run with an earlier refinement head, of which nothing was kept: the head of
-these weights begins with phase 5, before phase 6 its last layers were begun anew when it
-was also told what hangs together with the clicks, and from phase 7 on it believes the
-network's mask only so far. Phases 1 to 3 were run with a generator whose motion moved the
-image but not the truth, and phases before 7 with single vessels labelled less
+The record is of a run that was changed on the way; a repeated one will differ. Phases
+1 to 4 were run with an earlier refinement head, of which nothing was kept: the head of
+these weights begins with phase 5. Before phase 6 its last layers were begun anew, as it
+was now told what hangs together with the clicks; from phase 7 on it believes the
+network's mask only so far. Phases 1 to 3 were run with a generator whose motion moved
+the image but not the truth, and phases before 7 with single vessels labelled less
 generously. The network was not trained on what it remembers now, the refined masks. One
 CPU thread in phase 1 and half of phase 2, then two, beside other work.
 

@@ -35,7 +35,8 @@ def wait(until: Callable[[], bool]) -> None:
 def segment_dock() -> None:
     """Annotate a phantom as the demo does, propagate, take a screenshot."""
     phantom = make_phantom(PhantomConfig(seed=3))
-    truth = vessels_and_faz(phantom.volume.labels["objects"])
+    volume = phantom.volume
+    truth = vessels_and_faz(volume.labels["objects"], volume.geometry.spacing[0])
     prompts = annotate(truth, load_model().classes)
     viewer = napari.Viewer()
     viewer.window.resize(1280, 960)
@@ -83,7 +84,7 @@ def training_curves() -> None:
     from napari_octa_sam2.model.loading import resource
 
     curves = json.loads(resource("weights/octa-nano.json").read_text())["curves"]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10.5, 3), layout="constrained")
     for phase, curve in curves.items():
         hours = np.array(curve["hours"])
         (line,) = axes[0].plot(hours, np.array(curve["loss"], float), label=phase)
@@ -94,7 +95,7 @@ def training_curves() -> None:
     axes[1].set(xlabel="hours of training", ylabel="Dice", ylim=(0, 1))
     title = "prompted (line), followed (dashes), class prompt (dots)"
     axes[1].set_title(title, fontsize="medium")
-    axes[0].legend(frameon=False, fontsize="small")
+    figure.legend(loc="outside right", frameon=False, fontsize="small")
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(IMAGES / "octa-nano-training.png", dpi=130)

@@ -17,7 +17,7 @@ from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel, load_mode
 from napari_octa_sam2.overview import write_overview
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
 from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
-from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
+from napari_octa_sam2.volume.phantom import PhantomConfig, as_drawn, make_phantom
 from napari_octa_sam2.volume.writers import write_image
 
 PHANTOM = PhantomConfig(seed=3)
@@ -68,7 +68,7 @@ def run_demo(
     if not isinstance(model, LoadedModel):
         model = load_model(model)
     volume = make_phantom(phantom).volume
-    truth = vessels_and_faz(volume.labels["objects"])
+    truth = vessels_and_faz(volume.labels["objects"], volume.geometry.spacing[0])
     prompts = annotate(truth, model.classes)
     write_image(files["volume"], volume)
     prompts.write(files["prompts"])
@@ -88,10 +88,15 @@ def run_demo(
     return Demo(done, evaluation, files, time.perf_counter() - began)
 
 
-def vessels_and_faz(labels: LabelSet) -> LabelSet:
-    """Return the labels with all vessels as one object (1) and the FAZ as one (2)."""
-    faz = [i for i, cls in labels.classes.items() if cls == "FAZ"]
-    data = np.where(np.isin(labels.data, faz), 2, labels.data > 0)
+def vessels_and_faz(labels: LabelSet, spacing: float) -> LabelSet:
+    """Return the labels with all vessels as one object (1) and the FAZ as one (2).
+
+    Vessels are as wide as annotators draw them, on slices `spacing` mm apart.
+    """
+    numbers = [i for i, cls in labels.classes.items() if cls == "FAZ"]
+    faz = np.isin(labels.data, numbers)
+    vessels = as_drawn((labels.data > 0) & ~faz, spacing)
+    data = np.where(faz, 2, vessels)
     return LabelSet(
         data.astype(np.uint8),
         {1: "large vessels", 2: "FAZ"},

@@ -36,7 +36,7 @@ def after(model, image, truth, *, whole=None, clicks=0):
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("RV", 0.75), ("FAZ", 0.75), ("vessel", 0.65)]
+    ("name", "least"), [("RV", 0.78), ("FAZ", 0.82), ("vessel", 0.65)]
 )
 def test_whole_classes_are_found(model, phantoms, name, least):
     found = [
@@ -51,7 +51,7 @@ def test_one_click_finds_the_faz(model, phantoms):
         dice(after(model, image, masks["FAZ"], clicks=1), masks["FAZ"])
         for image, masks, _ in phantoms
     ]
-    assert fmean(found) > 0.8
+    assert fmean(found) > 0.9
 
 
 def test_the_refinement_head_is_worth_its_time(model, phantoms):
@@ -62,10 +62,14 @@ def test_the_refinement_head_is_worth_its_time(model, phantoms):
         for image, masks, _ in phantoms
     ]
     assert min(gains) > 0.02
+    assert fmean(gains) > 0.1
 
 
 def test_clicks_on_one_vessel_do_not_bring_the_others(model, phantoms):
+    found, all_vessels = [], []
     for image, masks, instances in phantoms:
         mask = after(model, image, instances == 1, clicks=3)
-        assert dice(mask, instances == 1) > dice(masks["RV"], instances == 1) - 0.1
+        found.append(dice(mask, instances == 1))
+        all_vessels.append(dice(masks["RV"], instances == 1))
         assert (mask & (instances != 1) & masks["RV"]).sum() < 0.5 * mask.sum()
+    assert fmean(found) > fmean(all_vessels) + 0.05

@@ -19,6 +19,6 @@ def test_the_bundled_model_on_real_subjects(realdata):
     assert (counts["faz-enface"], counts["rv-enface-3mm"]) == (2, 2)
     assert (counts["faz-sequence"] >= 1, counts["rv-sequence-1"] >= 7) == (True, True)
     assert means["faz-enface"] > 0.75
-    assert means["rv-enface-3mm"] > 0.8
+    assert means["rv-enface-3mm"] > 0.83
     assert means["faz-sequence"] > 0.5
-    assert means["rv-sequence-1"] > 0.55
+    assert means["rv-sequence-1"] > 0.6

@@ -35,7 +35,7 @@ from napari_octa_sam2.training.losses import (
     refined_loss,
     soft_dice_loss,
 )
-from napari_octa_sam2.training.sources import PairFolder, Scene, as_seen
+from napari_octa_sam2.training.sources import PairFolder, Scene
 from napari_octa_sam2.training.walk import Interaction, Parts, walk
 
 CLIP = ClipConfig(
@@ -346,15 +346,3 @@ def test_bad_settings_are_refused(tmp_path):
         list(recipes.train("nope", tmp_path))
     with pytest.raises(TrainingError, match="found no pair"):
         PairFolder([tmp_path])
-
-
-def test_vessels_of_volumes_are_labelled_as_they_are_seen():
-    labels = np.zeros((13, 9, 9), np.uint8)
-    labels[4, 4, 4] = 7
-    seen = as_seen(labels)
-    assert np.flatnonzero(seen[:, 4, 4]).tolist() == list(range(9))
-    assert np.flatnonzero(seen[4, :, 4]).tolist() == [2, 3, 4, 5, 6]
-    assert np.flatnonzero(seen[4, 4]).tolist() == [2, 3, 4, 5, 6]
-    assert set(np.unique(seen)) == {0, 7}
-    labels[0, 0, 0] = 1  # nothing comes round from the other end
-    assert as_seen(labels)[-1].sum() == 0

@@ -13,6 +13,7 @@ from napari_octa_sam2.errors import VolumeError
 from napari_octa_sam2.volume.phantom import (
     Phantom,
     PhantomConfig,
+    as_drawn,
     make_enface,
     make_phantom,
 )
@@ -383,3 +384,18 @@ def test_rim_diameter():
     axis = np.arange(300) * 0.01
     area = (rim.beyond(axis[:, None], axis[None]) < 0).sum() * 1e-4
     assert 2 * np.sqrt(area / np.pi) == pytest.approx(0.6, rel=0.1)
+
+
+def test_vessels_are_drawn_wider_and_deeper_than_they_are():
+    labels = np.zeros((13, 9, 9), np.uint8)
+    labels[4, 4, 4] = 7
+    drawn = as_drawn(labels)
+    assert np.flatnonzero(drawn[:, 4, 4]).tolist() == list(range(9))
+    assert np.flatnonzero(drawn[4, :, 4]).tolist() == [2, 3, 4, 5, 6]
+    assert np.flatnonzero(drawn[4, 4]).tolist() == [2, 3, 4, 5, 6]
+    assert set(np.unique(drawn)) == {0, 7}
+    labels[0, 0, 0] = 1  # nothing comes round from the other end
+    assert as_drawn(labels)[-1].sum() == 0
+    # half as many slices where they are twice as far apart
+    drawn = as_drawn(labels, spacing=0.00625)
+    assert np.flatnonzero(drawn[:, 4, 4]).tolist() == [2, 3, 4, 5, 6]

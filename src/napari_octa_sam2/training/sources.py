@@ -11,7 +11,12 @@ import numpy as np
 
 from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.prompts import SEGMENTABLE
-from napari_octa_sam2.volume.phantom import PhantomConfig, make_enface, make_phantom
+from napari_octa_sam2.volume.phantom import (
+    PhantomConfig,
+    as_drawn,
+    make_enface,
+    make_phantom,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +66,11 @@ class PhantomVolumes:
         objects = phantom.volume.labels["objects"].data
         vessels = np.where(phantom.class_mask("RV"), objects, 0).astype(np.uint8)
         classes = {name: phantom.class_mask(name) for name in SEGMENTABLE}
-        seen = {name: as_seen(classes[name]) for name in ("RV", "artery", "vein")}
+        drawn = {name: as_drawn(classes[name]) for name in ("RV", "artery", "vein")}
         return Scene(
             images=normalised(phantom.volume.data),
-            instances=as_seen(vessels),
-            classes=classes | seen,
+            instances=as_drawn(vessels),
+            classes=classes | drawn,
         )
 
 
@@ -168,24 +173,6 @@ class Mixture:
         weights = np.array([weight for _, weight in self.sources], float)
         choice = rng.choice(len(weights), p=weights / weights.sum())
         return self.sources[choice][0].draw(rng)
-
-
-def as_seen(labels: np.ndarray) -> np.ndarray:
-    """Return vessels ``(depth, slow, fast)`` as wide and deep as they are drawn.
-
-    Annotators draw what they see on a slice, and generously: a vessel with its soft
-    edge, on all slices on which it shines through; not the tube that is cut.
-    """
-    seen = labels.copy()
-    across = (1, -1, 2, -2)
-    for axis, shifts in ((0, (1, -1, 2, -2, 3, -3, 4, -4)), (1, across), (2, across)):
-        before = seen.copy()
-        for shift in shifts:
-            moved = np.roll(before, shift, axis)
-            edge = slice(0, shift) if shift > 0 else slice(shift, None)
-            moved[(slice(None),) * axis + (edge,)] = 0
-            seen = np.where(seen == 0, moved, seen)
-    return seen
 
 
 def normalised(data: np.ndarray) -> np.ndarray:
