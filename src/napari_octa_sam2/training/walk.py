@@ -111,8 +111,10 @@ def walk(
         return Walked(seen, *3 * (math.nan,))
     inputs = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
     backbone = network.forward_image(normalise(inputs))
-    finest = parts.dense_head(backbone["backbone_fpn"][0]).float()
-    dense = dense_loss(finest, classes, known) + seen
+    dense = seen
+    finest = backbone["backbone_fpn"][0]
+    if finest.requires_grad:  # a frozen network learns nothing from it
+        dense = dense + dense_loss(parts.dense_head(finest).float(), classes, known)
     owner = torch.arange(clips).repeat_interleave(objects)
     truth, asked = batch.masks.flatten(0, 1), batch.asked.flatten()
     memory: dict[str, dict[int, Any]] = {
