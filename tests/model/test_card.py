@@ -14,6 +14,7 @@ from napari_octa_sam2.errors import ModelError
 from napari_octa_sam2.model import download, registry
 from napari_octa_sam2.model.card import (
     figure_rows,
+    head_rows,
     model_card,
     phase_rows,
     read_record,
@@ -202,3 +203,14 @@ def docs_script(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_what_the_head_brings_is_a_table_of_three_kinds():
+    study = {
+        "grid limit": {"rossa val": [0.8456, 0.8751]},
+        "without": {"rossa val": [0.7434, 0.724]},
+        "with": {"rossa val": [0.8852, 0.9069]},
+    }
+    _, row = head_rows({"head": study})
+    assert row == ["rossa val", "0.846 / 0.875", "0.743 / 0.724", "0.885 / 0.907"]
+    assert len(head_rows({})) == 1
