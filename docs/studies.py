@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
@@ -45,43 +46,49 @@ STUDIED = [
 GRID = 128  # cells of the decoder's mask, at an input of 512
 
 
-def measure(model: LoadedModel, folder: Path, most: int) -> dict[str, list[float]]:
-    """Return mean Dice and clDice by task and split, of at most `most` images."""
+Score = Callable[[np.ndarray, np.ndarray, EnFaceTask], tuple[float, float]]
+
+
+def by_task(folder: Path, most: int, score: Score) -> dict[str, list[float]]:
+    """Return the mean Dice and clDice of at most `most` images a task and split.
+
+    `score` is given an image as a volume of one slice, its truth, and the task.
+    """
     found = {}
     for task in STUDIED:
         for split, sources in task.find(folder).items():
             values = []
             for source in sources[:most]:
                 data, truth = source.read()
-                mask = truth.data[0] > 0
-                clicks = 0 if task.whole else task.clicks
-                session = Session(data, model)
-                done = annotate(session, mask, whole=task.whole, limit=clicks)
-                values.append((done.dice_after(clicks), done.cldice_after(clicks)))
+                values.append(score(data, truth.data[0] > 0, task))
             found[f"{task.name} {split}".strip()] = means(values)
     return found
 
 
-def grid_limits(folder: Path, most: int) -> dict[str, list[float]]:
-    """Return the same of the truth, averaged to the mask grid and interpolated back."""
-    found = {}
-    for task in STUDIED:
-        for split, sources in task.find(folder).items():
-            values = []
-            for source in sources[:most]:
-                mask = source.read()[1].data[0] > 0
-                cells = F.interpolate(
-                    torch.from_numpy(mask[None, None].astype(np.float32)),
-                    (GRID, GRID),
-                    mode="area",
-                )
-                back = F.interpolate(cells, mask.shape, mode="bilinear")[0, 0].numpy()
-                best = max(
-                    np.arange(0.2, 0.8, 0.05), key=lambda t: dice(back > t, mask)
-                )
-                values.append((dice(back > best, mask), cldice(back > best, mask)))
-            found[f"{task.name} {split}".strip()] = means(values)
-    return found
+def measure(model: LoadedModel, folder: Path, most: int) -> dict[str, list[float]]:
+    """Return how good the masks of a model are."""
+
+    def score(
+        data: np.ndarray, mask: np.ndarray, task: EnFaceTask
+    ) -> tuple[float, float]:
+        clicks = 0 if task.whole else task.clicks
+        session = Session(data, model)
+        done = annotate(session, mask, whole=task.whole, limit=clicks)
+        return done.dice_after(clicks), done.cldice_after(clicks)
+
+    return by_task(folder, most, score)
+
+
+def on_grid(
+    data: np.ndarray, mask: np.ndarray, task: EnFaceTask
+) -> tuple[float, float]:
+    """Return how good the truth is, averaged to the mask grid and interpolated back."""
+    truth = torch.from_numpy(mask[None, None].astype(np.float32))
+    cells = F.interpolate(truth, (GRID, GRID), mode="area")
+    back = F.interpolate(cells, mask.shape, mode="bilinear")[0, 0].numpy()
+    found_at = [back > level for level in np.arange(0.2, 0.8, 0.05)]
+    best = max(found_at, key=lambda guess: dice(guess, mask))
+    return dice(best, mask), cldice(best, mask)
 
 
 def after_phases(
@@ -116,7 +123,7 @@ def main() -> None:
     record = json.loads(path.read_text("utf-8"))
     every = 1000
     record["head"] = {
-        "grid limit": grid_limits(args.realdata, every),
+        "grid limit": by_task(args.realdata, every, on_grid),
         "without": measure(load_model(NAME, refinement=False), args.realdata, every),
         "with": measure(load_model(NAME), args.realdata, every),
     }
