@@ -65,11 +65,24 @@ def test_the_refinement_head_is_worth_its_time(model, phantoms):
     assert fmean(gains) > 0.1
 
 
-def test_clicks_on_one_vessel_do_not_bring_the_others(model, phantoms):
-    found, all_vessels = [], []
-    for image, masks, instances in phantoms:
-        mask = after(model, image, instances == 1, clicks=3)
-        found.append(dice(mask, instances == 1))
-        all_vessels.append(dice(masks["RV"], instances == 1))
-        assert (mask & (instances != 1) & masks["RV"]).sum() < 0.5 * mask.sum()
-    assert fmean(found) > fmean(all_vessels) + 0.05
+@pytest.fixture(scope="module")
+def single_vessels(model, phantoms):
+    """Mask, truth and all vessels after three clicks on the largest vessel of each."""
+    return [
+        (after(model, image, ids == 1, clicks=3), ids == 1, masks["RV"])
+        for image, masks, ids in phantoms
+    ]
+
+
+def test_clicks_on_one_vessel_do_not_bring_the_others(single_vessels):
+    for mask, truth, vessels in single_vessels:
+        assert (mask & ~truth & vessels).sum() < 0.5 * mask.sum()
+    found = fmean(dice(mask, truth) for mask, truth, _ in single_vessels)
+    everything = fmean(dice(vessels, truth) for _, truth, vessels in single_vessels)
+    assert found > everything + 0.05
+
+
+@pytest.mark.xfail(strict=True, reason="negative clicks can take much of a vessel away")
+def test_no_vessel_is_worse_than_all_of_them(single_vessels):
+    for mask, truth, vessels in single_vessels:
+        assert dice(mask, truth) > dice(vessels, truth) - 0.1
