@@ -65,7 +65,7 @@ def pair(networks, data, monkeypatch):
     return (
         stock,
         stock.init_state(video_path="none"),
-        Session(data, LoadedModel(ours, "tiny", ""), device="cpu"),
+        Session(data, LoadedModel(ours, "tiny", ""), device="cpu", precision="fp32"),
     )
 
 

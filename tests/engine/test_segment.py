@@ -104,7 +104,9 @@ def test_a_cancelled_work_keeps_what_is_done(model, volume, prompts) -> None:
 
 
 def test_record_says_how_to_repeat_it(model, volume, prompts) -> None:
-    record = segment(volume, prompts, model=model, device="cpu").record
+    record = segment(
+        volume, prompts, model=model, device="cpu", precision="fp32"
+    ).record
     assert json.loads(json.dumps(record)) == record
     assert record["model"] == {
         "name": "random",

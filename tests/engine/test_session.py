@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_octa_sam2.engine.decode import Grid, to_slice
 from napari_octa_sam2.engine.device import Compute, choose_compute
 from napari_octa_sam2.engine.memory import SliceOutput
+from napari_octa_sam2.engine.passes import Passes
+from napari_octa_sam2.engine.prompting import Grid
 from napari_octa_sam2.engine.session import Session
+from napari_octa_sam2.engine.sharpen import sharpened
 from napari_octa_sam2.errors import ModelError, PromptError, VolumeError
 from napari_octa_sam2.model.refinement import (
     NO_CLASS,
@@ -23,7 +25,7 @@ from napari_octa_sam2.prompts import Prompt
 
 @pytest.fixture
 def session(data, tiny_model):
-    return Session(data, tiny_model, device="cpu")
+    return Session(data, tiny_model, device="cpu", precision="fp32")
 
 
 def click(object_id=1, index=4, row=10.0, col=12.0, label=1):
@@ -78,7 +80,7 @@ def test_objects_are_followed_from_their_own_prompts(session):
 def test_cancelled_and_resumed_equals_uninterrupted(data, tiny_model, session):
     session.add(click())
     whole = masks(session.propagate("both"))
-    other = Session(data, tiny_model, device="cpu")
+    other = Session(data, tiny_model, device="cpu", precision="fp32")
     other.add(click())
     found = {}
     for result in other.propagate("both", only_stale=True):
@@ -144,7 +146,7 @@ def test_an_absent_prompt_gives_an_empty_mask_and_conditions_the_rest(session):
 def test_memory_stays_within_its_budget_and_results_do_not_change(tiny_model):
     rng = np.random.default_rng(1)
     data = rng.integers(0, 255, (80, 40, 50), dtype=np.uint8)
-    roomy = Session(data, tiny_model, device="cpu")
+    roomy = Session(data, tiny_model, device="cpu", precision="fp32")
     tight = Session(data, tiny_model, device="cpu", feature_bytes=1, memory_bytes=1)
     for session in (roomy, tight):
         session.add(click(index=0))
@@ -159,7 +161,7 @@ def test_memory_stays_within_its_budget_and_results_do_not_change(tiny_model):
 def test_out_of_memory_is_retried_with_empty_caches(session, monkeypatch):
     notes = []
     session._notify = notes.append
-    encode, failures = session._network.forward_image, [True]
+    encode, failures = session._passes.encode, [True]
 
     def fails_once(image):
         if failures:
@@ -167,9 +169,39 @@ def test_out_of_memory_is_retried_with_empty_caches(session, monkeypatch):
             raise torch.OutOfMemoryError("no memory left")
         return encode(image)
 
-    monkeypatch.setattr(session._network, "forward_image", fails_once)
+    monkeypatch.setattr(session._passes, "encode", fails_once)
     assert session.add(click()).logits[1].shape == (40, 50)
     assert "ran out of memory" in notes[0]
+
+
+def test_objects_go_through_in_smaller_groups_where_memory_is_short(
+    data, tiny_model, monkeypatch
+):
+    notes = []
+    session = Session(data, tiny_model, device="cpu", notify=notes.append)
+    for object_id in range(1, 6):
+        session.add(click(object_id, index=0, row=6.0 * object_id))
+    network = tiny_model.network
+    heads, sizes = network._forward_sam_heads, []
+
+    def two_at_most(backbone_features, **kwargs):
+        sizes.append(len(backbone_features))
+        if len(backbone_features) > 2:
+            raise torch.OutOfMemoryError("no memory left")
+        return heads(backbone_features=backbone_features, **kwargs)
+
+    monkeypatch.setattr(network, "_forward_sam_heads", two_at_most)
+    found = masks(session.propagate("forward", range(3)))
+    assert sizes == [5, 2, 2, 1, 2, 2, 1]
+    assert "2 objects are followed at a time" in notes[0]
+    monkeypatch.undo()
+    whole = Session(data, tiny_model, device="cpu", precision="fp32")
+    for object_id in range(1, 6):
+        whole.add(click(object_id, index=0, row=6.0 * object_id))
+    for index, logits in masks(whole.propagate("forward", range(3))).items():
+        for object_id, expected in logits.items():
+            difference = np.abs(found[index][object_id] - expected)
+            assert difference.max() < 0.1 * np.abs(expected).max()
 
 
 def test_lasting_out_of_memory_on_the_cpu_is_a_clear_error(session, monkeypatch):
@@ -178,7 +210,7 @@ def test_lasting_out_of_memory_on_the_cpu_is_a_clear_error(session, monkeypatch)
     def fails(image):
         raise torch.OutOfMemoryError("no memory left")
 
-    monkeypatch.setattr(session._network, "forward_image", fails)
+    monkeypatch.setattr(session._passes, "encode", fails)
     with pytest.raises(ModelError, match="smaller model"):
         session.add(click(index=3))
     monkeypatch.undo()
@@ -191,20 +223,20 @@ def test_a_device_that_stays_full_is_left_for_the_cpu(data, tiny_model, monkeypa
     session = Session(data, tiny_model, device="cpu", notify=notes.append)
     expected = session.add(click(index=1)).logits[1]
     session.set_prompts(1, 1, [])
+    session._slices.forget()
     # the meta device takes tensors and computes nothing: a stand-in for a full one
-    session._compute = Compute(torch.device("meta"), "fp32")
-    session._features.clear()
-    encode = session._network.forward_image
+    session._passes.compute = Compute(torch.device("meta"), "fp32")
+    encode = Passes.encode
 
-    def full_unless_on_the_cpu(image):
-        if image.device.type == "meta":
+    def full_unless_on_the_cpu(self, image):
+        if self.compute.device.type == "meta":
             raise torch.OutOfMemoryError("no memory left")
-        return encode(image)
+        return encode(self, image)
 
-    monkeypatch.setattr(session._network, "forward_image", full_unless_on_the_cpu)
+    monkeypatch.setattr(Passes, "encode", full_unless_on_the_cpu)
     np.testing.assert_array_equal(session.add(click(index=1)).logits[1], expected)
     assert session.compute.device.type == "cpu"
-    assert notes == ["meta is out of memory: going on with the CPU, slower"]
+    assert notes[-1] == "meta is out of memory: going on with the CPU, slower"
 
 
 def test_clicks_of_another_thread_are_answered_during_a_pass(session):
@@ -282,7 +314,9 @@ def test_a_class_is_asked_for_and_corrected_by_clicks(session):
 def test_a_model_without_classes_says_so(data, tiny_model, monkeypatch):
     monkeypatch.setattr(tiny_model.network, "classes", ())
     with pytest.raises(PromptError, match="cannot be asked for every RV"):
-        Session(data, tiny_model, device="cpu").add(Prompt(1, 0, whole="RV"))
+        Session(data, tiny_model, device="cpu", precision="fp32").add(
+            Prompt(1, 0, whole="RV")
+        )
 
 
 def test_a_slice_is_read_once_and_each_output_sharpened_once(
@@ -306,9 +340,10 @@ def test_a_slice_is_read_once_and_each_output_sharpened_once(
             size = reading.images.shape[-2:]
             return torch.nn.functional.interpolate(logits, size, mode="bilinear") + 1
 
-    plain = Session(data, tiny_model, device="cpu")
+    exact = {"device": "cpu", "precision": "fp32"}
+    plain = Session(data, tiny_model, **exact)
     head = Counting()
-    refined = Session(data, replace(tiny_model, refinement=head), device="cpu")
+    refined = Session(data, replace(tiny_model, refinement=head), **exact)
     for session in (plain, refined):
         first = session.add(click(object_id=1))
         both = session.add(click(object_id=2, row=30.0))
@@ -345,7 +380,7 @@ def test_what_the_head_adds_away_from_a_single_object_is_left_out(whole, stays):
     coarse[..., 4:6, 5:7] = 5.0
     output = SliceOutput(coarse, torch.zeros(1, 8), torch.ones(1, 1), 1.0, whole=whole)
     reading = reading_of(torch.zeros(1, 1, 40, 50))
-    found = to_slice(output, Grid(1, 40, 50), head, reading, connected=True) > 0
+    found = sharpened(output, Grid(1, 40, 50), head, reading, connected=True) > 0
     assert found[..., 10, 12]
     assert found[..., 39, 49] == stays
 
@@ -357,7 +392,7 @@ def test_what_the_head_made_of_a_slice_is_remembered_and_handed_on(data, tiny_mo
     shown = {r.slice: r.logits[1].copy() for r in session.propagate("forward")}
     for index in (4, 5):
         output = session._banks[1].output(index)
-        handed_on = output.as_sam2()["pred_masks"]
+        handed_on = output.handed_on
         assert handed_on.shape == output.logits.shape
         assert not torch.equal(handed_on, output.logits)
         own = torch.from_numpy(shown[index])[None, None]
@@ -365,12 +400,12 @@ def test_what_the_head_made_of_a_slice_is_remembered_and_handed_on(data, tiny_mo
 
 
 def test_without_a_head_the_network_remembers_its_own_masks(data, tiny_model):
-    session = Session(data, tiny_model, device="cpu")
+    session = Session(data, tiny_model, device="cpu", precision="fp32")
     session.add(click())
     list(session.propagate("forward"))
     output = session._banks[1].output(5)
     assert output.remembered is None
-    assert output.as_sam2()["pred_masks"] is output.logits
+    assert output.handed_on is output.logits
 
 
 @pytest.mark.parametrize(("correction", "whole"), [("mask", "RV"), ("absent", None)])

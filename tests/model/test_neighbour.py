@@ -23,7 +23,9 @@ def network():
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_the_mask_given_is_that_of_the_slice_before(network, direction, monkeypatch):
     data = np.random.default_rng(0).integers(0, 255, (5, 40, 40), dtype=np.uint8)
-    session = Session(data, LoadedModel(network, "random", ""), device="cpu")
+    session = Session(
+        data, LoadedModel(network, "random", ""), device="cpu", precision="fp32"
+    )
     given = []
     heads = network._forward_sam_heads
 
@@ -47,7 +49,9 @@ def test_what_the_neighbour_shows_changes_the_mask(network):
     data[:, 10:30, 10:30] = 200
     followed = []
     for corner in (slice(0, 20), slice(20, 40)):
-        session = Session(data, LoadedModel(network, "random", ""), device="cpu")
+        session = Session(
+            data, LoadedModel(network, "random", ""), device="cpu", precision="fp32"
+        )
         mask = np.zeros((40, 40), bool)
         mask[corner, corner] = True
         session.add(Prompt(1, 0, mask=mask))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,10 +31,10 @@ class SliceOutput:
     iou : float
         Predicted IoU of the mask, 0 to 1.
     memory : Tensor, optional
-        Memory features ``(1, channels, size / 16, size / 16)``, bfloat16 as in
-        SAM 2's predictor; None until the slice is remembered.
-    memory_position : list of Tensor, optional
-        Their position encoding.
+        Memory features ``(cells, channels)``, bfloat16 as in SAM 2's predictor; None
+        until the slice is remembered.
+    keys : tuple, optional
+        Keys that memory attention made of them, for each layer, and values.
     remembered : Tensor, optional
         Logits on the same grid of the refined mask, where the memory is of that.
     clicks : tuple of (row, col, label)
@@ -51,25 +50,16 @@ class SliceOutput:
     score: Tensor
     iou: float
     memory: Tensor | None = None
-    memory_position: list[Tensor] | None = None
+    keys: tuple[list[Tensor], Tensor] | None = None
     remembered: Tensor | None = None
     clicks: tuple[tuple[float, float, int], ...] = ()
     whole: str | None = None
     given: np.ndarray | None = None
 
-    def as_sam2(self) -> dict[str, Any]:
-        """Return the record as ``SAM2Base`` looks it up."""
-        memory = self.memory
-        return {
-            # kept in bfloat16, but attended to in the precision of the pass
-            "maskmem_features": None
-            if memory is None
-            else memory.to(self.logits.dtype),
-            "maskmem_pos_enc": self.memory_position,
-            "obj_ptr": self.pointer,
-            "pred_masks": self.logits if self.remembered is None else self.remembered,
-            "whole": self.whole is not None,
-        }
+    @property
+    def handed_on(self) -> Tensor:
+        """Logits of the mask that is remembered, on the decoder's grid."""
+        return self.logits if self.remembered is None else self.remembered
 
     def move(self, device: torch.device) -> None:
         """Move the tensors to `device`, in place."""
@@ -80,14 +70,20 @@ class SliceOutput:
             self.memory = self.memory.to(device)
         if self.remembered is not None:
             self.remembered = self.remembered.to(device)
-        if self.memory_position is not None:
-            self.memory_position = [p.to(device) for p in self.memory_position]
+        self.keys = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes held, without those of the keys."""
         held = [self.logits, self.pointer, self.memory, self.remembered]
-        return sum(t.numel() * t.element_size() for t in held if t is not None)
+        return sum(t.nbytes for t in held if t is not None)
+
+    @property
+    def key_nbytes(self) -> int:
+        """Bytes of the keys."""
+        if self.keys is None:
+            return 0
+        return self.keys[1].nbytes + sum(k.nbytes for k in self.keys[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +112,10 @@ class ObjectBank:
         The prompts of each slice, in order.
     fresh : set of int
         Slices whose output follows from the present prompts.
+    outdated : set of int
+        Slices whose output followed from the prompts before the last edits.
+    edited : set of int
+        Slices whose prompts were edited since the last propagation.
     """
 
     prompted: dict[int, SliceOutput] = field(default_factory=dict)
@@ -124,6 +124,9 @@ class ObjectBank:
     reverse: dict[int, bool] = field(default_factory=dict)
     interactions: dict[int, list[Interaction]] = field(default_factory=dict)
     fresh: set[int] = field(default_factory=set)
+    outdated: set[int] = field(default_factory=set)
+    edited: set[int] = field(default_factory=set)
+    keyed: set[SliceOutput] = field(default_factory=set)  # whose keys are kept
 
     def output(self, index: int) -> SliceOutput | None:
         """Return the newest output on a slice."""
@@ -136,23 +139,40 @@ class ObjectBank:
         """Return the slices with prompts, in order."""
         return sorted(self.interactions)
 
+    def edit(self, index: int) -> None:
+        """Note that the prompts of a slice are others: what followed is outdated."""
+        self.outdated |= self.fresh
+        self.fresh.clear()
+        self.edited.add(index)
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether prompts were edited after a propagation had used those before."""
+        return bool(self.edited and self.outdated)
+
+    def finish(self, edited: set[int]) -> None:
+        """Note the end of a propagation that began with these slices `edited`."""
+        self.outdated -= self.fresh
+        self.edited -= edited
+
+    def ends_before(self, index: int) -> bool:
+        """Whether the annotator marked the object absent all around a slice.
+
+        That is on the nearest prompted slice of either side, where there is one.
+        """
+        prompted = self.prompted_slices()
+        nearest = {
+            max((i for i in prompted if i <= index), default=prompted[0]),
+            min((i for i in prompted if i >= index), default=prompted[-1]),
+        }
+        return all(self.interactions[i][-1].prompt.absent for i in nearest)
+
     def forget_prompts(self, index: int) -> None:
         """Take a slice's prompts away; what propagation found there is shown again."""
         for held in (self.interactions, self.pending, self.prompted):
             held.pop(index, None)
         if index not in self.followed:
             self.reverse.pop(index, None)
-
-    def as_sam2(self) -> dict[str, dict[int, dict[str, Any]]]:
-        """Return what ``SAM2Base`` may attend to."""
-        return {
-            "cond_frame_outputs": {k: v.as_sam2() for k, v in self.prompted.items()},
-            "non_cond_frame_outputs": {
-                k: v.as_sam2()
-                for k, v in self.followed.items()
-                if k not in self.prompted
-            },
-        }
 
     def outputs(self) -> Iterator[SliceOutput]:
         """Yield every output held."""
@@ -161,8 +181,19 @@ class ObjectBank:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes held, without those of the keys."""
         return sum(o.nbytes for o in self.outputs())
+
+    @property
+    def key_nbytes(self) -> int:
+        """Bytes of the keys."""
+        return sum(o.key_nbytes for o in self.keyed)
+
+    def keep_keys(self, outputs: set[SliceOutput]) -> None:
+        """Keep the keys of `outputs` alone."""
+        for output in self.keyed - outputs:
+            output.keys = None
+        self.keyed = outputs
 
     def drop_unreachable(self, current: int, reach: int) -> None:
         """Drop followed slices further than `reach` from any anchor.

@@ -19,27 +19,27 @@ class Visit:
 
 
 def plan_visits(
-    prompted: Mapping[int, list[int]],
+    starts: Mapping[int, int],
     span: range,
     direction: str,
-    start: int | None,
     is_done: Callable[[int, int], bool],
+    *,
+    twice: bool = False,
 ) -> list[Visit]:
     """Return the stops of a propagation, in order.
 
     Parameters
     ----------
-    prompted : mapping of int to list of int
-        Per object, its prompted slices in order.
+    starts : mapping of int to int
+        Per object, the slice from which it is followed.
     span : range
         Slices to visit.
     direction : {"both", "forward", "backward"}
-        ``"both"`` goes forward from an object's first prompted slice, then backward
-        from it; ``"backward"`` begins at the last one.
-    start : int, optional
-        Slice from which every object is followed, whatever its prompts.
+        ``"both"`` goes forward from an object's start, then backward from it.
     is_done : callable
         Whether an object needs no visit on a slice.
+    twice : bool
+        Whether to visit the start on the way back as well.
 
     Raises
     ------
@@ -50,13 +50,10 @@ def plan_visits(
         raise PromptError(
             f"expected a direction of {', '.join(DIRECTIONS)}, found {direction!r}"
         )
-    anchor = -1 if direction == "backward" else 0
-    starts = {o: s[anchor] if start is None else start for o, s in prompted.items()}
     visits = []
     if direction != "backward":
         visits += _sweep(span, starts, False, is_done)
-    if direction == "both" and start is None:
-        # The first prompted slice was visited on the way forward, if it is in span.
+    if direction == "both" and not twice:
         starts = {o: s - (s in span) for o, s in starts.items()}
     if direction != "forward":
         visits += _sweep(span[::-1], starts, True, is_done)

@@ -5,21 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from napari_octa_sam2.engine import decode
 from napari_octa_sam2.engine.device import Compute, choose_compute, release_memory
-from napari_octa_sam2.engine.features import FeatureCache, SliceFeatures, encode
-from napari_octa_sam2.engine.frames import intensity_window, network_input, windowed
+from napari_octa_sam2.engine.feature_cache import FeatureCache
+from napari_octa_sam2.engine.feature_store import (
+    FeatureStore,
+    Signature,
+    volume_hash,
+)
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
+from napari_octa_sam2.engine.options import check_attention
+from napari_octa_sam2.engine.passes import Passes
 from napari_octa_sam2.engine.plan import Visit, plan_visits, slice_range
+from napari_octa_sam2.engine.prompting import Grid
 from napari_octa_sam2.engine.results import SliceResult
+from napari_octa_sam2.engine.settling import Settling
+from napari_octa_sam2.engine.slices import Slices
 from napari_octa_sam2.errors import ModelError, PromptError
 from napari_octa_sam2.model.loading import LoadedModel
-from napari_octa_sam2.model.refinement import Reading
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
@@ -38,11 +46,18 @@ class Session:
     model : LoadedModel
     device, precision : str
         As for `napari_octa_sam2.engine.device.choose_compute`.
+    attention : {"exact", "pooled"}
+        ``"pooled"`` is the fast mode: memory is attended to at half its resolution,
+        which changes masks a little.
     feature_bytes : int
-        Most bytes of image features to keep.
+        Most bytes of image features to keep in memory.
     memory_bytes : int
         Most bytes of the objects' memory to keep; beyond it, memory of slices that a
-        propagation cannot reach from a prompted one is dropped.
+        propagation cannot reach from a prompted one is dropped. As much again may be
+        kept of its keys, which save time.
+    feature_folder : Path, optional
+        Folder of a `FeatureStore`: features are kept there as well, and are there
+        still when the volume is opened again.
     notify : callable, optional
         Called with a sentence when something happened that the user should know.
 
@@ -65,33 +80,35 @@ class Session:
         *,
         device: str = "auto",
         precision: str = "auto",
-        feature_bytes: int = 1 << 30,
-        memory_bytes: int = 1 << 29,
+        attention: str = "exact",
+        feature_bytes: int = 1 << 28,
+        memory_bytes: int = 1 << 28,
+        feature_folder: Path | None = None,
         notify: Callable[[str], None] = lambda message: None,
     ) -> None:
         check_volume_array(data, "volume")
         self.data = data
         self.model = model
-        self.grid = decode.Grid(*data.shape)
+        self.attention = check_attention(attention)
         self.memory_bytes = memory_bytes
         self._notify = notify
-        self._compute = choose_compute(device, precision)
-        self._network = model.network.to(self._compute.device)
-        self._refinement = model.refinement
-        if self._refinement is not None:
-            self._refinement = self._refinement.to(self._compute.device)
-        self._window = intensity_window(data)
-        self._features = FeatureCache(feature_bytes)
+        self._passes = self._ready(choose_compute(device, precision))
+        store = None if feature_folder is None else self._store(feature_folder)
+        self._slices = Slices(data, self._passes, FeatureCache(feature_bytes, store))
         self._banks: dict[int, ObjectBank] = {}
         self._shown: dict[SliceOutput, torch.Tensor] = {}  # of the slice shown last
-        self._read: tuple[int, Reading] | None = None  # of the slice shown last
         self._lock = threading.RLock()
         self._report_missing_values()
 
     @property
     def compute(self) -> Compute:
         """Device and precision in use."""
-        return self._compute
+        return self._passes.compute
+
+    @property
+    def grid(self) -> Grid:
+        """The slices: how many, and their size in pixels."""
+        return self._passes.grid
 
     @property
     def objects(self) -> list[int]:
@@ -154,20 +171,25 @@ class Session:
         objects: Iterable[int] | None = None,
         start: int | None = None,
         only_stale: bool = False,
+        only_changed: bool = False,
     ) -> list[Visit]:
         """Return the stops that `propagate` would make with the same arguments."""
         chosen = sorted(self._banks if objects is None else objects)
-        prompted = {
-            o: self._banks[o].prompted_slices() for o in chosen if o in self._banks
-        }
-        if not prompted:
+        banks = {o: self._banks[o] for o in chosen if o in self._banks}
+        if not banks:
             raise PromptError("no prompt to propagate: click on an object first")
+        anchor = -1 if direction == "backward" else 0
+        starts = {o: b.prompted_slices()[anchor] for o, b in banks.items()}
+        if start is not None:
+            starts = dict.fromkeys(banks, start)
+        elif only_changed:
+            starts |= {o: min(b.edited) for o, b in banks.items() if b.is_corrected}
         return plan_visits(
-            prompted,
+            starts,
             slice_range(slices, self.grid.slices),
             direction,
-            start,
-            lambda o, index: only_stale and index in self._banks[o].fresh,
+            lambda o, index: only_stale and index in banks[o].fresh,
+            twice=start is not None,
         )
 
     def propagate(
@@ -178,6 +200,7 @@ class Session:
         objects: Iterable[int] | None = None,
         start: int | None = None,
         only_stale: bool = False,
+        only_changed: bool = False,
     ) -> Iterator[SliceResult]:
         """Follow objects through the slices; yield each slice as it is done.
 
@@ -197,6 +220,9 @@ class Session:
         only_stale : bool
             Leave out slices whose mask already follows from the present prompts, so
             that an interrupted propagation goes on where it stopped.
+        only_changed : bool
+            After a correction, follow an object from the corrected slices outwards, and
+            stop where several masks in a row are what they were before (`settling`).
 
         Raises
         ------
@@ -204,24 +230,51 @@ class Session:
             If there is nothing to follow, or the range is not in the volume.
         """
         visits = self.plan(
-            direction, slices, objects=objects, start=start, only_stale=only_stale
+            direction,
+            slices,
+            objects=objects,
+            start=start,
+            only_stale=only_stale,
+            only_changed=only_changed,
         )
+        met = {o for visit in visits for o in visit.objects}
         with self._lock, torch.inference_mode():
-            for object_id in {o for visit in visits for o in visit.objects}:
+            corrected = {o: b for o in met if (b := self._banks[o]).is_corrected}
+            edited = {o: set(self._banks[o].edited) for o in met}
+            settling = Settling({o: max(b.edited) for o, b in corrected.items()})
+            for object_id in met:
                 self._guarded(partial(self._settle, object_id))
         for visit in visits:
             with self._lock, torch.inference_mode():
                 ids = [o for o in visit.objects if o in self._banks]
-                for object_id in ids:
-                    self._guarded(partial(self._visit, object_id, visit))
+                if only_changed:
+                    ids = self._unsettled(ids, visit, settling)
+                if not ids:
+                    continue
+                self._guarded(partial(self._visit, ids, visit, settling))
                 result = self._guarded(partial(self._result, visit.slice, ids))
             yield result
+        with self._lock:
+            for object_id in met & set(self._banks):
+                self._banks[object_id].finish(edited[object_id])
+
+    def prefetch(self, indices: Iterable[int]) -> Iterator[int]:
+        """Encode slices that are likely to be clicked on next; yield each one done.
+
+        Between two of them other work gets its turn.
+        """
+        for index in indices:
+            if 0 <= index < self.grid.slices:
+                with self._lock, torch.inference_mode():
+                    self._guarded(partial(self._slices.features, index))
+                yield index
 
     def memory_nbytes(self) -> int:
         """Return the bytes held by the objects' memory and the feature cache."""
         with self._lock:
-            held = sum(bank.nbytes for bank in self._banks.values())
-            return held + self._features.nbytes
+            banks = self._banks.values()
+            held = sum(bank.nbytes + bank.key_nbytes for bank in banks)
+            return held + self._slices.cache.nbytes
 
     def _set_prompts(
         self, object_id: int, index: int, prompts: Sequence[Prompt]
@@ -233,18 +286,15 @@ class Session:
             same += 1
         chain = old[:same]
         for prompt in prompts[same:]:
-            features = self._encoded(index)
-            with self._compute.autocast():
-                output = decode.answer(
-                    self._network, features, bank, chain, prompt, self.grid
-                )
+            features = self._slices.features(index)
+            output = self._passes.answer(features, bank, chain, prompt)
             chain = [*chain, Interaction(prompt, output)]
         if chain:
             bank.interactions[index] = chain
             bank.pending[index] = chain[-1].output
         else:
             bank.forget_prompts(index)
-        bank.fresh.clear()
+        bank.edit(index)
         if not bank.interactions:
             del self._banks[object_id]
 
@@ -254,78 +304,82 @@ class Session:
         for index in sorted(bank.pending):
             output = bank.pending[index]
             if output.memory is None:
-                self._remember(index, output, from_prompt=True)
+                self._remember(index, [output], from_prompt=True)
             bank.prompted[index] = bank.pending.pop(index)
 
-    def _visit(self, object_id: int, visit: Visit) -> None:
-        bank = self._banks[object_id]
-        self._settle(object_id)
-        index = visit.slice
-        if index not in bank.prompted:
-            features = self._encoded(index)
-            with self._compute.autocast():
-                output = decode.follow(
-                    self._network,
-                    features,
-                    bank,
-                    index,
-                    self.grid,
-                    reverse=visit.reverse,
-                )
-            self._remember(index, output, from_prompt=False)
-            bank.followed[index] = output
-        bank.reverse[index] = visit.reverse
-        bank.fresh.add(index)
+    def _visit(self, ids: Sequence[int], visit: Visit, settling: Settling) -> None:
+        index, reverse = visit.slice, visit.reverse
+        for object_id in ids:
+            self._settle(object_id)
+        banks = {o: self._banks[o] for o in ids}
+        for bank in banks.values():
+            bank.reverse[index] = reverse
+            bank.fresh.add(index)
+        gone = {o for o, b in banks.items() if b.ends_before(index)}
+        for object_id in gone:
+            banks[object_id].followed.pop(index, None)
+        due = [o for o, b in banks.items() if o not in gone and index not in b.prompted]
+        if not due:
+            return
+        features = self._slices.features(index)
+        outputs = self._passes.follow(
+            features, [banks[o] for o in due], index, reverse=reverse
+        )
+        self._remember(index, outputs, from_prompt=False)
+        for object_id, output in zip(due, outputs, strict=True):
+            old = banks[object_id].followed.get(index)
+            if banks[object_id].is_corrected:
+                before = None if old is None else old.handed_on
+                settling.note(object_id, index, reverse, before, output.handed_on)
+            banks[object_id].followed[index] = output
+        self._trim(index, list(banks.values()))
+
+    def _unsettled(
+        self, ids: Sequence[int], visit: Visit, settling: Settling
+    ) -> list[int]:
+        """Return the objects to visit; what is known of the others still holds."""
+        settled = {o for o in ids if settling.has_settled(o, visit.reverse)}
+        for bank in (self._banks[o] for o in settled):
+            bank.fresh |= {visit.slice} & bank.outdated
+        return [o for o in ids if o not in settled]
+
+    def _trim(self, index: int, banks: Sequence[ObjectBank]) -> None:
+        """Hold what is remembered to the budget."""
         if sum(b.nbytes for b in self._banks.values()) > self.memory_bytes:
-            bank.drop_unreachable(index, self._network.max_obj_ptrs_in_encoder)
-
-    def _remember(self, index: int, output: SliceOutput, *, from_prompt: bool) -> None:
-        features = self._encoded(index)
-        refined = getattr(self._network, "remembers_refined", False)
-        shown = self._show(index, output) if refined and self._refinement else None
-        with self._compute.autocast():
-            decode.remember(
-                self._network, features, output, shown, from_prompt=from_prompt
-            )
-
-    def _show(self, index: int, output: SliceOutput) -> torch.Tensor:
-        """Return logits at the slice's resolution, made once for each output."""
-        if output not in self._shown:
-            reading = self._reading(index)
-            connected = getattr(self._network, "connected", False)
-            with self._compute.autocast():
-                self._shown[output] = decode.to_slice(
-                    output, self.grid, self._refinement, reading, connected=connected
+            for bank in banks:
+                bank.drop_unreachable(
+                    index, self._passes.network.max_obj_ptrs_in_encoder
                 )
-        return self._shown[output]
+        if sum(b.key_nbytes for b in self._banks.values()) > self.memory_bytes:
+            for bank in self._banks.values():
+                bank.keep_keys(set())
 
-    def _encoded(self, index: int) -> SliceFeatures:
-        def make() -> SliceFeatures:
-            image = network_input(self._image(index), self._network.image_size)
-            with self._compute.autocast():
-                return encode(self._network, image.to(self._compute.device))
+    def _remember(
+        self, index: int, outputs: Sequence[SliceOutput], *, from_prompt: bool
+    ) -> None:
+        shown = None
+        if self._passes.remembers_refined:
+            shown = self._show(index, outputs)
+        features = self._slices.features(index)
+        self._passes.remember(features, outputs, shown, from_prompt=from_prompt)
 
-        return self._features.get(index, make)
-
-    def _reading(self, index: int) -> Reading | None:
-        """Return what the refinement head sees in a slice; the last one is kept."""
-        if self._refinement is None:
-            return None
-        if self._read is None or self._read[0] != index:
-            image = self._image(index).to(self._compute.device)
-            with self._compute.autocast():
-                self._read = index, self._refinement.read(image)
-        return self._read[1]
-
-    def _image(self, index: int) -> torch.Tensor:
-        return windowed(self.data[index], self._window)
+    def _show(self, index: int, outputs: Sequence[SliceOutput]) -> list[torch.Tensor]:
+        """Return logits at the slice's resolution, made once for each output."""
+        new = [output for output in outputs if output not in self._shown]
+        if new:
+            shown = self._passes.show(new, self._slices.reading(index))
+            self._shown |= zip(new, shown, strict=True)
+        return [self._shown[output] for output in outputs]
 
     def _result(self, index: int, changed: Sequence[int]) -> SliceResult:
         outputs = {o: bank.output(index) for o, bank in self._banks.items()}
         found = {o: output for o, output in outputs.items() if output is not None}
-        shown = {o: self._show(index, output) for o, output in found.items()}
-        self._shown = {found[o]: tensor for o, tensor in shown.items()}
-        logits = {o: t[0, 0].float().cpu().numpy() for o, t in shown.items()}
+        shown = self._show(index, list(found.values()))
+        self._shown = dict(zip(found.values(), shown, strict=True))
+        logits = {
+            o: tensor[0, 0].float().cpu().numpy()
+            for o, tensor in zip(found, shown, strict=True)
+        }
         for object_id in set(changed) - set(found):
             shape = (self.grid.rows, self.grid.cols)
             logits[object_id] = np.full(shape, NOT_THERE, np.float32)
@@ -340,6 +394,25 @@ class Session:
             },
         )
 
+    def _ready(self, compute: Compute) -> Passes:
+        return Passes(
+            self.model.network,
+            self.model.refinement,
+            compute,
+            Grid(*self.data.shape),
+            pooled=self.attention == "pooled",
+        )
+
+    def _store(self, folder: Path) -> FeatureStore:
+        signature = Signature(
+            volume_hash(self.data),
+            self.model.sha256,
+            self.model.input_size,
+            self.compute.precision,
+            self.compute.device.type,
+        )
+        return FeatureStore(folder, signature, len(self.data), notify=self._notify)
+
     def _check_class(self, prompt: Prompt) -> None:
         if prompt.whole is not None and prompt.whole not in self.model.classes:
             known = ", ".join(self.model.classes) or "none"
@@ -349,41 +422,46 @@ class Session:
             )
 
     def _guarded(self, work: Callable[[], T]) -> T:
-        """Run `work`; on an exhausted device free caches, then go to the CPU."""
-        try:
-            return work()
-        except torch.OutOfMemoryError:
-            self._features.clear()
-            self._read = None
-            release_memory(self._compute.device)
-        try:
-            result = work()
-            self._notify("the device ran out of memory: cached features were dropped")
-            return result
-        except torch.OutOfMemoryError as error:
-            if self._compute.device.type == "cpu":
-                raise ModelError(
-                    "out of memory: close other programs, or choose a smaller model or "
-                    "input size"
-                ) from error
+        """Run `work`; where memory runs out, make room and run it again."""
+        while True:
+            try:
+                return work()
+            except torch.OutOfMemoryError as error:
+                if not self._make_room():
+                    raise ModelError(
+                        "out of memory: close other programs, or choose a smaller "
+                        "model or input size"
+                    ) from error
+
+    def _make_room(self) -> bool:
+        """Take less memory than before; return False if there is no way left."""
+        passes = self._passes
+        self._slices.forget()
+        for bank in self._banks.values():
+            bank.keep_keys(set())
+        release_memory(passes.compute.device)
+        if passes.together > 1:
+            passes.together = max(1, min(passes.together, len(self._banks)) // 2)
+            self._notify(
+                "the device ran out of memory: cached features were dropped, and "
+                f"{passes.together} objects are followed at a time"
+            )
+            return True
+        if passes.compute.device.type == "cpu":
+            return False
         self._move_to_cpu()
-        return work()
+        return True
 
     def _move_to_cpu(self) -> None:
-        old = self._compute.device
-        self._compute = choose_compute("cpu", "fp32")
-        self._features.clear()
-        self._read = None
+        old = self.compute.device
+        self._passes = self._slices.passes = self._ready(choose_compute("cpu"))
         self._shown.clear()
-        self._network = self._network.to("cpu")
-        if self._refinement is not None:
-            self._refinement = self._refinement.to("cpu")
         for bank in self._banks.values():
             for output in bank.outputs():
-                output.move(self._compute.device)
+                output.move(self.compute.device)
             for chain in bank.interactions.values():
                 for interaction in chain:
-                    interaction.output.move(self._compute.device)
+                    interaction.output.move(self.compute.device)
         release_memory(old)
         self._notify(f"{old.type} is out of memory: going on with the CPU, slower")
 

@@ -126,14 +126,38 @@ class OctaSAM2(SAM2Base):  # type: ignore[misc]
                 current_vision_feats[:-1], feat_sizes[:-1], strict=True
             )
         ]
-        outputs = self._forward_sam_heads(
-            backbone_features=features,
-            mask_inputs=neighbour["pred_masks"].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
-            high_res_features=fine,
-            multimask_output=False,
-            whole=neighbour.get("whole", False),
+        outputs = self.follow(
+            features, fine, neighbour["pred_masks"], neighbour.get("whole", False)
         )
         return {"point_inputs": None, "mask_inputs": None}, outputs, fine, features
+
+    def follow(
+        self,
+        features: Tensor,
+        fine: list[Tensor],
+        before: Tensor,
+        whole: bool | Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Return what ``_forward_sam_heads`` does, for a slice without prompts.
+
+        Parameters
+        ----------
+        features : Tensor
+            Of the slice, as the memory shows them, ``(objects, channels, h, w)``.
+        fine : list of Tensor
+            Its finer features.
+        before : Tensor
+            Logits of the masks on the slice before.
+        whole : bool or Tensor
+            Which objects are whole classes.
+        """
+        return self._forward_sam_heads(
+            backbone_features=features,
+            mask_inputs=before.clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
+            high_res_features=fine,
+            multimask_output=False,
+            whole=whole,
+        )
 
     def _forward_sam_heads(
         self,

@@ -42,7 +42,8 @@ class ClipConfig:
     whole : float
         Share of objects that are a whole class, asked for by name.
     pieces : float
-        Share of the others that are cut down to one connected piece.
+        Share of the others that are one connected piece: of all large vessels, as
+        data sets outline them, or else of the FAZ.
     absent : float
         Share of whole classes that may be absent from the clip.
     min_area : int
@@ -277,9 +278,11 @@ def _single_object(
     if not large and not seen:
         return None
     mask: np.ndarray = faz
-    if not seen or (large and rng.random() >= FAZ_SHARE):
+    vessel = not seen or (large and rng.random() >= FAZ_SHARE)
+    if vessel:
         mask = instances == rng.choice(large)
     if rng.random() < config.pieces:
+        mask = classes[SEGMENTABLE.index("RV")] if vessel else mask
         mask = _one_piece(mask, config.min_area, rng)
     return mask
 
@@ -287,7 +290,8 @@ def _single_object(
 def _one_piece(mask: np.ndarray, min_area: int, rng: np.random.Generator) -> np.ndarray:
     """Return one connected piece of `mask` that is seen on the first slice.
 
-    A click shows which piece is meant, but not which pieces belong together.
+    A click shows which piece is meant, but neither which pieces belong together nor
+    which vessel is above where two cross.
     """
     pieces, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     ids, areas = np.unique(pieces[0], return_counts=True)

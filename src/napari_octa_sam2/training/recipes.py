@@ -101,7 +101,7 @@ OCTA_NANO = (
             steps=800, learning_rate=4e-4, warmup=30, seed=7, frozen=("network",)
         ),
     ),
-    # All at the field of view of real use.
+    # Then at the field of view of real use.
     Phase(
         "8-full-field-refinement",
         {"volumes": 0.35, "projections": 0.3, "rossa": 0.35},
@@ -109,6 +109,28 @@ OCTA_NANO = (
         FitConfig(
             steps=220, learning_rate=2e-4, warmup=20, seed=8, frozen=("network",)
         ),
+    ),
+    # At last network and head together: corrections are of what the head shows, and
+    # the memory is of it.
+    Phase(
+        "9-together",
+        {"volumes": 0.5, "projections": 0.25, "rossa": 0.25},
+        ClipConfig(
+            frames=3,
+            native=192,
+            size=320,
+            objects=3,
+            max_stride=4,
+            whole=0.35,
+            pieces=0.6,
+        ),
+        FitConfig(steps=1000, clips=3, learning_rate=3e-4, warmup=40, seed=9),
+    ),
+    Phase(
+        "10-full-field-together",
+        {"volumes": 0.4, "projections": 0.25, "rossa": 0.35},
+        ClipConfig(frames=2, native=320, size=512, objects=2, max_stride=4, pieces=0.6),
+        FitConfig(steps=250, clips=2, learning_rate=2e-4, warmup=20, seed=10),
     ),
 )
 REFINEMENT_HEAD = (
