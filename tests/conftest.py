@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ def realdata() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real samples in {folder}; set OCTA_REALDATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests cache away from what users have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_OCTA_SAM2_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = (
     {"errors"},
     {"volume", "prompts", "metrics"},
-    {"model", "engine", "training", "demo", "doctor", "overview", "protocol"},
+    {"model", "engine", "training", "demo", "doctor", "overview", "protocol", "bench"},
     {"layers", "annotation", "prompt_layers", "_reader", "_writer", "_sample_data"},
     {"widgets", "cli", "__init__", "__main__"},
 )

@@ -10,6 +10,7 @@ from napari_octa_sam2.bench import (
     absent,
     clicks,
     gpu,
+    machine,
     memory,
     roofline,
     second_pass,
@@ -17,6 +18,7 @@ from napari_octa_sam2.bench import (
 )
 from napari_octa_sam2.bench.alone import Peak, peak_alone
 from napari_octa_sam2.bench.contest import reference_name
+from napari_octa_sam2.bench.runs import Stopped
 from napari_octa_sam2.bench.settings import MEMORY_SLICES
 
 TOLERANCE = 1e-4
@@ -36,7 +38,7 @@ def test_speed_compares_every_slice_with_stock(settings, watch):
     assert_equal_masks(row, 2 * slices)
     assert len(row.raw["reference_seconds"]) == slices
     assert row.figures["engine [s/slice]"] == row.raw["engine_seconds"][-1]
-    assert watch.notes[-1] == "speed, input 128, 2 objects, slice 9"
+    assert watch.notes[-1] == "speed, input 128, objects 2, slice 9"
 
 
 def test_a_network_that_stock_cannot_run_meets_the_plain_engine(settings, watch):
@@ -86,7 +88,8 @@ def test_absent_objects_are_half_of_them(settings, watch):
     assert row.figures["cost ratio"] > 0
 
 
-def test_roofline_has_all_stages_of_both(settings, watch):
+def test_roofline_has_all_stages_of_both(settings, watch, monkeypatch):
+    monkeypatch.setattr(machine, "SHAPES", ((256, 256, 256),))
     rows = list(roofline.measure(replace(settings, objects=(1,)), watch))
     stages = ["encode", "recall", "decode", "remember"]
     for run in ("reference", "engine"):
@@ -130,6 +133,14 @@ def test_a_process_that_fails_says_why(settings):
     assert peak.note.startswith("failed: napari_octa_sam2.errors.ModelError: unknown")
 
 
+def test_a_process_is_ended_when_stopped(settings):
+    def look():
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        peak_alone(settings, "engine", 128, 1, 500, look)
+
+
 class TestLongPoints:
     """Points beyond the limit, with peaks that are known."""
 
@@ -166,3 +177,16 @@ class TestLongPoints:
         assert rows[3].figures["engine [MB]"] is None
         assert rows[3].figures["engine / reference"] is None
         assert "engine not measured: about 96 min" in rows[3].note
+
+
+def test_of_a_network_without_stock_the_engine_alone(settings, watch, monkeypatch):
+    def peak(settings, who, size, objects, slices, look):
+        assert who == "engine"
+        return Peak(slices, 2e6, raw={"start_bytes": 1e6, "seconds": [1.0]})
+
+    monkeypatch.setattr(memory, "peak_alone", peak)
+    settings = replace(settings, model="octa-nano", slices=(4,))
+    (row,) = memory.measure(settings, watch)
+    assert row.figures["engine [MB]"] == 2
+    assert row.figures["reference [MB]"] is None
+    assert "stock SAM 2 has no such network" in row.note

@@ -41,7 +41,11 @@ class TestAgreement:
             answer(o1=[[1, 2, -3]], o2=[[1, 1, 1]]),
             answer(o1=[[1, -2, -3]], o2=[[1, 1, 1.5]]),
         )
-        assert found.figures() == {"min IoU": 0.5, "worst logit difference": 4}
+        assert found.figures() == {
+            "min IoU": 0.5,
+            "mean IoU": 0.75,
+            "worst logit difference": 4,
+        }
         assert found.raw() == {
             "masks_compared": 2,
             "foreground_share": [pytest.approx(2 / 3), 1],
@@ -50,7 +54,11 @@ class TestAgreement:
     def test_two_empty_masks_are_equal(self):
         found = Agreement()
         found.add(answer(o1=[[-1, -2]]), answer(o1=[[-1, -1]]))
-        assert found.figures() == {"min IoU": 1, "worst logit difference": 1}
+        assert found.figures() == {
+            "min IoU": 1,
+            "mean IoU": 1,
+            "worst logit difference": 1,
+        }
 
     def test_nothing_compared_is_not_measured(self):
         assert set(Agreement().figures().values()) == {None}
@@ -97,7 +105,7 @@ class TestStages:
             layer(torch.ones(self.M, self.K))  # no longer watched
         assert dict(meter.totals) == {"decode": 2 * self.M * self.K * self.N}
 
-    def test_seconds_of_marks_and_modules_add_up(self, capfd):
+    def test_seconds_of_marks_and_modules_are_of_their_stages(self):
         layer = torch.nn.Linear(200, 200)
         meter = clock(CPU)
 
@@ -111,9 +119,8 @@ class TestStages:
         with watched({"encode": layer}, meter):
             seconds = marked_seconds(work, CPU)
         assert set(seconds) == {"encode"}
-        assert 0 < seconds["encode"]
-        assert 0 < meter.totals["encode"]
-        assert capfd.readouterr().err == ""
+        assert seconds["encode"] > 0
+        assert meter.totals["encode"] > 0
 
 
 class TestMachine:
@@ -199,7 +206,9 @@ def test_what_was_replaced_in_stock_comes_back():
     from sam2 import sam2_video_predictor as module
 
     original = module.tqdm
-    with pytest.raises(KeyError), _replaced("tqdm", None):
+    with _replaced("tqdm", None):
         assert module.tqdm is None
-        raise KeyError
+    assert module.tqdm is original
+    with pytest.raises(ZeroDivisionError), _replaced("tqdm", None):
+        1 / 0  # noqa: B018
     assert module.tqdm is original

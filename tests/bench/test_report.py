@@ -63,7 +63,7 @@ def test_table(report):
     headline, *blocks = report.table().split("\n\n")
     assert headline == (
         "sam2.1_hiera_tiny (random weights): the engine in bf16; "
-        "reference: sam2 1.1.0 in fp32; on Fast CPU, 2 threads"
+        "reference: sam2 1.1.0 in fp32; on Fast CPU, threads: 2"
     )
     assert [block.splitlines()[0] for block in blocks] == list(CASE_NAMES)
     assert blocks[0].splitlines()[1:] == [
@@ -103,7 +103,7 @@ def test_picture_has_a_panel_a_case_with_units(report):
     labels = [axes.get_xlabel() + axes.get_ylabel() for axes in panels]
     assert len(labels) == len(CASE_NAMES)
     for label in labels:
-        assert "[" in label or "frames/s" in label
+        assert "[" in label
     memory = panels[list(PANELS).index("memory")]
     hollow = [line for line in memory.lines if line.get_markerfacecolor() == "white"]
     assert [tuple(line.get_xydata()[0]) for line in hollow] == [(640, 8e4)]

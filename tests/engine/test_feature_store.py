@@ -390,6 +390,29 @@ def test_tensors_of_another_shape_replace_the_group(
     assert len(notes) == 1
 
 
+def test_a_reader_of_a_replaced_group_keeps_to_the_shapes_it_knows(
+    filled: FeatureStore, open_store: Callable[..., FeatureStore]
+) -> None:
+    turned = tuple(t.flatten().reshape(t.shape[::-1]) for t in slice_tensors(1))
+    open_store().write(1, turned)
+    assert filled.read(1) is None
+    assert same(open_store().read(1), turned)
+
+
+def test_a_group_deleted_while_it_is_read_is_no_damage(
+    filled: FeatureStore, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = feature_store._Arrays.values
+
+    def overtaken(self, index: int) -> list[np.ndarray]:
+        shutil.rmtree(filled.path)
+        return values(self, index)
+
+    monkeypatch.setattr(feature_store._Arrays, "values", overtaken)
+    assert filled.read(1) is None
+    assert notes == []
+
+
 def test_a_group_deleted_by_another_process_is_made_again(
     filled: FeatureStore, open_store: Callable[..., FeatureStore], notes: list[str]
 ) -> None:

@@ -12,6 +12,7 @@ from napari_octa_sam2.engine.memory import SliceOutput
 from napari_octa_sam2.engine.passes import Passes
 from napari_octa_sam2.engine.prompting import Grid
 from napari_octa_sam2.engine.session import Session
+from napari_octa_sam2.engine.settling import SAME, SLICES
 from napari_octa_sam2.engine.sharpen import sharpened
 from napari_octa_sam2.errors import ModelError, PromptError, VolumeError
 from napari_octa_sam2.model.refinement import (
@@ -147,7 +148,14 @@ def test_memory_stays_within_its_budget_and_results_do_not_change(tiny_model):
     rng = np.random.default_rng(1)
     data = rng.integers(0, 255, (80, 40, 50), dtype=np.uint8)
     roomy = Session(data, tiny_model, device="cpu", precision="fp32")
-    tight = Session(data, tiny_model, device="cpu", feature_bytes=1, memory_bytes=1)
+    tight = Session(
+        data,
+        tiny_model,
+        device="cpu",
+        precision="fp32",
+        feature_bytes=1,
+        memory_bytes=1,
+    )
     for session in (roomy, tight):
         session.add(click(index=0))
     peak = 0
@@ -178,7 +186,9 @@ def test_objects_go_through_in_smaller_groups_where_memory_is_short(
     data, tiny_model, monkeypatch
 ):
     notes = []
-    session = Session(data, tiny_model, device="cpu", notify=notes.append)
+    session = Session(
+        data, tiny_model, device="cpu", precision="fp32", notify=notes.append
+    )
     for object_id in range(1, 6):
         session.add(click(object_id, index=0, row=6.0 * object_id))
     network = tiny_model.network
@@ -255,7 +265,9 @@ def test_slices_without_finite_values_are_reported_and_segmented(data, tiny_mode
     data = data.astype(np.float32)
     data[5] = np.nan
     notes = []
-    session = Session(data, tiny_model, device="cpu", notify=notes.append)
+    session = Session(
+        data, tiny_model, device="cpu", precision="fp32", notify=notes.append
+    )
     assert "1 slices hold values that are not finite (5)" in notes[0]
     session.add(click())
     for result in session.propagate("both"):
@@ -419,3 +431,131 @@ def test_a_painted_class_stays_a_class_and_an_absent_one_ends(
     given = {"mask": painted} if correction == "mask" else {"absent": True}
     session.add(Prompt(1, 6, **given))
     assert session._banks[1].output(6).whole == whole
+
+
+def test_objects_that_began_on_different_slices_are_followed_as_if_alone(
+    data, tiny_model
+):
+    starts = {1: 2, 2: 5, 3: 5}
+    exact = {"device": "cpu", "precision": "fp32"}
+
+    def followed(objects):
+        session = Session(data, tiny_model, **exact)
+        for o in objects:
+            session.add(click(o, index=starts[o], row=9.0 * o))
+        return masks(session.propagate("both"))
+
+    together = followed(starts)
+    for object_id in starts:
+        for index, logits in followed([object_id]).items():
+            np.testing.assert_allclose(
+                together[index][object_id], logits[object_id], atol=1e-4
+            )
+
+
+def test_slices_beyond_a_mark_of_absence_are_not_computed(session, monkeypatch):
+    session.add(click(1, index=4))
+    session.add(click(2, index=4, row=30.0))
+    for index in (2, 7):
+        session.add(Prompt(1, index, absent=True))
+    follow, followed = session._passes.follow, []
+
+    def counting(features, banks, index, **kwargs):
+        followed.append((index, len(banks)))
+        return follow(features, banks, index, **kwargs)
+
+    monkeypatch.setattr(session._passes, "follow", counting)
+    found = {r.slice: r for r in session.propagate("both")}
+    assert dict(followed) == {
+        i: 2 if i in (3, 5, 6) else 1 for i in range(12) if i != 4
+    }
+    for index in (0, 1, 8, 11):
+        assert not found[index].mask(1).any()
+        assert 1 in found[index].changed
+
+
+def test_an_object_that_is_marked_present_again_is_followed_between(session):
+    session.add(click(1, index=2))
+    session.add(Prompt(1, 5, absent=True))
+    session.add(click(1, index=8))
+    list(session.propagate("both"))
+    outputs = session._banks[1].followed
+    assert {3, 4, 6, 7, 9} <= set(outputs)
+
+
+def test_a_correction_stops_where_nothing_changes(data, tiny_model):
+    """A class that is the same everywhere: the pass has settled beyond the edit."""
+    flat = np.zeros((30, 40, 50), np.uint8)
+    session = Session(flat, tiny_model, device="cpu", precision="fp32")
+    session.add(click(index=3))
+    list(session.propagate("both"))
+    before = {i: session._banks[1].output(i).logits for i in range(30)}
+    session.add(click(index=15))
+    outwards = [r.slice for r in session.propagate(only_stale=True, only_changed=True)]
+    assert outwards[0] == 15
+    upwards = [i for i in outwards if i > 15]
+    assert upwards == list(range(16, 16 + len(upwards)))
+    downwards = [i for i in outwards if i < 15]
+    assert downwards == list(range(14, 14 - len(downwards), -1))
+    for side, end in ((upwards, 29), (downwards, 0)):
+        changed = [_iou(before[i], session._banks[1].output(i).logits) for i in side]
+        if side[-1] != end:
+            assert min(changed[-SLICES:]) >= SAME
+            assert all(
+                min(changed[k : k + SLICES]) < SAME for k in range(len(side) - SLICES)
+            )
+    assert not session.plan(only_stale=True)
+    assert len(outwards) < 30
+
+
+def _iou(a, b):
+    a, b = a > 0, b > 0
+    return float((a & b).sum() / max(1, (a | b).sum())) if (a | b).any() else 1.0
+
+
+def test_a_correction_during_a_pass_is_not_forgotten(session):
+    session.add(click(index=2))
+    list(session.propagate("forward"))
+    session.add(click(index=4, row=20.0))
+    passing = session.propagate("forward", only_stale=True, only_changed=True)
+    next(passing)
+    session.add(click(index=9, row=30.0))
+    list(passing)
+    left = session.plan("both", only_stale=True, only_changed=True)
+    assert sorted(visit.slice for visit in left) == [0, 1, 2, 3, 4]
+
+
+def test_slices_encoded_ahead_are_answered_without_encoding(session, monkeypatch):
+    assert list(session.prefetch([3, 4, 99, -1])) == [3, 4]
+    monkeypatch.setattr(session._passes, "encode", None)
+    assert session.add(click(index=3)).logits[1].shape == (40, 50)
+
+
+def test_features_of_an_earlier_session_are_found_again(
+    data, tiny_model, tmp_path, monkeypatch
+):
+    exact = {"device": "cpu", "precision": "fp32", "feature_folder": tmp_path}
+    assert not Session(data, tiny_model, **exact)._slices.cache.store  # random weights
+    model = replace(tiny_model, sha256="0" * 64)
+    first = Session(data, model, **exact)
+    expected = first.add(click()).logits[1]
+    again = Session(data, model, **exact)
+    changed = Session(data + 1, model, **exact)
+    for session in (again, changed):
+        monkeypatch.setattr(session._passes, "encode", None)
+    np.testing.assert_array_equal(again.add(click()).logits[1], expected)
+    with pytest.raises(TypeError):
+        changed.add(click())
+
+
+def test_pooled_attention_is_near_the_exact_one(data, tiny_model):
+    exact, pooled = (
+        Session(data, tiny_model, device="cpu", precision="fp32", attention=attention)
+        for attention in ("exact", "pooled")
+    )
+    for session in (exact, pooled):
+        session.add(click(index=0))
+    for a, b in zip(exact.propagate(), pooled.propagate(), strict=True):
+        assert np.corrcoef(a.logits[1].ravel(), b.logits[1].ravel())[0, 1] > 0.9
+    with pytest.raises(ModelError, match="exact, pooled"):
+        Session(data, tiny_model, device="cpu", attention="quick")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 import numpy as np
 
 from napari_octa_sam2.bench.runs import Answer
 
 
 class Agreement:
-    """Worst values over all slices and objects that were compared."""
+    """Masks of all slices and objects that were compared."""
 
     def __init__(self) -> None:
-        self.min_iou: float | None = None
+        self.ious: list[float] = []
         self.max_difference: float | None = None
         self.foreground: list[float] = []
 
@@ -25,21 +27,22 @@ class Agreement:
         union = np.count_nonzero(one | other)
         iou = np.count_nonzero(one & other) / union if union else 1.0
         difference = float(np.abs(expected - found).max())
-        self.min_iou = min(iou, 1.0 if self.min_iou is None else self.min_iou)
+        self.ious.append(iou)
         self.max_difference = max(difference, self.max_difference or 0.0)
         self.foreground.append(float(one.mean()))
 
     def figures(self) -> dict[str, float | None]:
-        """Return the worst IoU, and the worst difference of logits."""
+        """Return the worst and the mean IoU, and the worst difference of logits."""
         return {
-            "min IoU": self.min_iou,
+            "min IoU": min(self.ious, default=None),
+            "mean IoU": fmean(self.ious) if self.ious else None,
             "worst logit difference": self.max_difference,
         }
 
     def raw(self) -> dict[str, object]:
         """Return what tells whether there was something to compare."""
         return {
-            "masks_compared": len(self.foreground),
+            "masks_compared": len(self.ious),
             "foreground_share": [
                 min(self.foreground, default=None),
                 max(self.foreground, default=None),

@@ -58,6 +58,7 @@ def peak_alone(
         child.kill()
         child.wait()
     if child.returncode:
+        look()  # Ctrl-C on a terminal reaches the process as well
         reason = (errors.strip().splitlines() or ["killed, as when memory ends"])[-1]
         return Peak(slices, None, f"failed: {reason}")
     raw = json.loads(output.splitlines()[-1])
@@ -71,7 +72,7 @@ def peak_here(settings: Settings, who: str) -> dict[str, Any]:
     """
     import torch
 
-    from napari_octa_sam2.bench.contest import prepare_engine, prepare_reference
+    from napari_octa_sam2.bench.contest import Start, prepare_engine, prepare_reference
     from napari_octa_sam2.bench.gauge import Gauge
     from napari_octa_sam2.bench.runs import Run, laps
     from napari_octa_sam2.bench.scene import clicks, volume
@@ -79,17 +80,12 @@ def peak_here(settings: Settings, who: str) -> dict[str, Any]:
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    (size,), (objects,), (slices,) = (
-        settings.sizes,
-        settings.objects,
-        settings.slices or (),
-    )
-    is_engine = who == "engine"
-    start = (
-        prepare_engine(settings, size).open
-        if is_engine
-        else prepare_reference(settings, size)
-    )
+    (size,), (objects,) = settings.sizes, settings.objects
+    (slices,) = settings.slices or ()
+    if who == "engine":
+        start: Start = prepare_engine(settings, size).open
+    else:
+        start = prepare_reference(settings, size)
     prompts = clicks(objects, settings.pixels, settings.seed)
     data = volume(slices, settings.pixels, settings.seed)
     gauge = Gauge(choose_compute(settings.device, settings.precision).device)

@@ -40,7 +40,7 @@ def load(settings: Settings, size: int) -> LoadedModel:
 
 def reference_name(settings: Settings) -> str:
     """Return what the engine is compared with."""
-    if _is_stock(settings):
+    if settings.has_stock:
         return f"sam2 {version('sam2')} in {_stock_precision(settings)}"
     return "the engine in fp32 with exact attention"
 
@@ -72,13 +72,15 @@ class Engine:
 
 def prepare_engine(settings: Settings, size: int) -> Engine:
     """Return the engine with its network at an input size."""
-    return Engine(settings, load(settings, size))
+    model = load(settings, size)
+    model.network.to(_compute(settings).device)
+    return Engine(settings, model)
 
 
 def prepare_reference(settings: Settings, size: int) -> Start:
     """Return what opens the reference, with its own network, on a volume."""
     model = load(settings, size)
-    if not _is_stock(settings):
+    if not settings.has_stock:
         return lambda data: EngineRun(
             data, model, device=settings.device, precision="fp32"
         )
@@ -87,11 +89,6 @@ def prepare_reference(settings: Settings, size: int) -> Start:
     predictor = build_predictor(config, size, weights, _compute(settings).device)
     precision = _stock_precision(settings)
     return lambda data: StockRun(data, predictor, precision=precision)
-
-
-def _is_stock(settings: Settings) -> bool:
-    """Whether the network is one of the `sam2` package."""
-    return get_entry(settings.model).url is not None
 
 
 def _stock_precision(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 from contextlib import suppress
@@ -22,7 +23,7 @@ class Gauge:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        gc.collect()
+        _give_back()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
@@ -45,6 +46,18 @@ class Gauge:
         if _STATUS.is_file():
             return _status("VmHWM")
         return _peak_by_usage()
+
+
+def _give_back() -> None:
+    """Return freed memory to the system; reused, it would not count.
+
+    Where the C library cannot (only glibc can), peaks may look lower than they are.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def _status(name: str) -> int:

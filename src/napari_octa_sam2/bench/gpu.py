@@ -22,8 +22,8 @@ FIGURES = (
     "reference [frames/s]",
     "engine [frames/s]",
     "ratio",
-    "reference peak [MB]",
-    "engine peak [MB]",
+    "reference peak over the model [MB]",
+    "engine peak over the model [MB]",
 )
 
 
@@ -37,7 +37,7 @@ def measure(settings: Settings, watch: Watch) -> Iterator[Row]:
     device = choose_compute(settings.device, settings.precision).device
     for model in MODELS:
         for objects in settings.objects:
-            told = within(watch, f"{NAME}, {model}, {objects} objects")
+            told = within(watch, f"{NAME}, {model}, objects {objects}")
             point: dict[str, str | int] = {
                 "model": model,
                 "input": SIZE,
@@ -74,8 +74,7 @@ def _figures(
             watch(f"slice {lap.answer.slice}")
             seconds.append(lap.seconds)
         speeds.append(1 / median(seconds[engine.fill :]))
-        # what was there at the start is the network
-        peaks.append(gauge.highest() / 1e6)
+        peaks.append(gauge.peak() / 1e6)
         raw[f"{who}_seconds"] = seconds
         del run
     values = (*speeds, speeds[1] / speeds[0], *peaks)

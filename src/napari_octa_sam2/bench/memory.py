@@ -36,7 +36,7 @@ def measure(settings: Settings, watch: Watch) -> Iterator[Row]:
             done: dict[str, list[Peak]] = {who: [] for who in WHO}
             for slices in sorted(settings.slices or MEMORY_SLICES):
                 for who in WHO:
-                    at = f"input {size}, {objects} objects, {slices} slices"
+                    at = f"input {size}, objects {objects}, {slices} slices"
                     look = partial(watch, f"{NAME} of the {who}, {at}")
                     look()
                     peak = _point(settings, who, size, objects, slices, done, look)
@@ -53,6 +53,8 @@ def _point(
     done: dict[str, list[Peak]],
     look: Callable[[], None],
 ) -> Peak:
+    if who == "reference" and not settings.has_stock:
+        return Peak(slices, None, "not measured: stock SAM 2 has no such network")
     measured = [peak for peak in done[who] if peak.raw]
     pace = measured[-1].seconds_per_slice if measured else None
     if pace is not None and pace * slices > 60 * settings.limit:

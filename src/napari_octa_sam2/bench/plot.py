@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from napari_octa_sam2.bench.report import Report
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
-REFERENCE, ENGINE, PEAK = "#E69F00", "#0072B2", "#000000"
+REFERENCE, ENGINE, LIGHT, PEAK = "#E69F00", "#0072B2", "#56B4E9", "#000000"
+STYLES = ("-", "--", ":", "-.")
 COLUMNS = 2
 
 
@@ -59,19 +61,23 @@ def _key(figure: Figure) -> None:
 
 
 def _bars(
-    axes: Axes, rows: Sequence[Row], names: tuple[str, str], label: str, title: str
+    axes: Axes,
+    rows: Sequence[Row],
+    names: tuple[str, str],
+    label: str,
+    title: str,
+    colours: tuple[str, str] = (REFERENCE, ENGINE),
 ) -> None:
-    """Draw two bars a row, with the ratio of the first to the second beside them."""
+    """Draw two bars a row, with the factor between them beside."""
     places = range(len(rows))
-    for shift, name, colour in zip(
-        (-0.2, 0.2), names, (REFERENCE, ENGINE), strict=True
-    ):
+    for shift, name, colour in zip((-0.2, 0.2), names, colours, strict=True):
         values = [row.figures.get(name) or np.nan for row in rows]
         axes.barh([p + shift for p in places], values, 0.4, color=colour)
     for place, row in zip(places, rows, strict=True):
         one, other = (row.figures.get(name) for name in names)
         if one and other:
-            text = f"  {one / other:.2g} x"
+            factor = one / other if "frames" not in label else other / one
+            text = f"  {factor:.2g} x"
             axes.text(max(one, other), place, text, va="center", fontsize="small")
     axes.set_yticks(places, [_name(row) for row in rows])
     axes.invert_yaxis()
@@ -105,37 +111,29 @@ def _second_pass(axes: Axes, rows: Sequence[Row]) -> None:
 
 def _absent(axes: Axes, rows: Sequence[Row]) -> None:
     names = ("all present [s/slice]", "some absent [s/slice]")
-    _bars(axes, rows, names, "time [s/slice]", "engine: all present, some absent")
-    for bars in axes.containers:
-        for bar in bars:
-            bar.set_color(ENGINE)
-    for bar in axes.containers[1]:
-        bar.set_alpha(0.5)
+    title = "engine: all objects present (dark), some absent (light)"
+    _bars(axes, rows, names, "time [s/slice]", title, (ENGINE, LIGHT))
 
 
 def _gpu(axes: Axes, rows: Sequence[Row]) -> None:
-    names = ("engine [frames/s]", "reference [frames/s]")
-    _bars(axes, rows, names, "frames/s", "GPU")
+    names = ("reference [frames/s]", "engine [frames/s]")
+    _bars(axes, rows, names, "speed [frames/s]", "GPU")
 
 
 def _memory(axes: Axes, rows: Sequence[Row]) -> None:
     groups = sorted({(int(r.point["input"]), int(r.point["objects"])) for r in rows})
-    styles = ("-", "--", ":", "-.")
-    for number, (size, objects) in enumerate(groups):
+    for (size, objects), style in zip(groups, cycle(STYLES), strict=False):
         chosen = [
             r for r in rows if (r.point["input"], r.point["objects"]) == (size, objects)
         ]
         slices = [int(r.point["slices"]) for r in chosen]
         for who, colour in (("reference", REFERENCE), ("engine", ENGINE)):
             values = [r.figures[f"{who} [MB]"] or np.nan for r in chosen]
-            style = styles[number % len(styles)]
             axes.plot(slices, values, style, color=colour, lw=1.5)
             for row, x, y in zip(chosen, slices, values, strict=True):
                 hollow = who == "reference" and row.raw.get("reference_extrapolated")
                 axes.plot(x, y, "o", color=colour, mfc="white" if hollow else colour)
-        axes.plot(
-            [], [], styles[number % len(styles)], color="0.4", label=_of(size, objects)
-        )
+        axes.plot([], [], style, color="0.4", label=_of(size, objects))
     axes.set(xlabel="slices", ylabel="peak memory [MB]")
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)

@@ -58,7 +58,7 @@ class Report:
     def headline(self) -> str:
         """Return what was compared, and on what."""
         r = self.record
-        on = r["gpu"] or f"{r['processor']}, {r['threads']} threads"
+        on = r["gpu"] or f"{r['processor']}, threads: {r['threads']}"
         return (
             f"{r['model']} ({r['weights']} weights): the engine in {r['precision']}; "
             f"reference: {r['reference']}; on {on}"

@@ -46,7 +46,7 @@ def measure(settings: Settings, watch: Watch) -> Iterator[Row]:
                 ("reference", prepare_reference(settings, size)(data)),
                 ("engine", start.open(data)),
             ):
-                where = f"{NAME} of the {who}, input {size}, {objects} objects"
+                where = f"{NAME} of the {who}, input {size}, objects {objects}"
                 for prompt in clicks(objects, settings.pixels, settings.seed):
                     run.click(prompt)
                 following = _filled(run, start.fill, within(watch, where))

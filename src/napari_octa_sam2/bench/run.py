@@ -75,7 +75,7 @@ def run_bench(
 
 def _record(settings: Settings) -> dict[str, Any]:
     compute = choose_compute(settings.device, settings.precision)
-    weights = "of the checkpoint" if has_weights(settings) else "random"
+    weights = "trained" if has_weights(settings) else "random"
     return {
         "model": settings.model,
         "weights": weights,

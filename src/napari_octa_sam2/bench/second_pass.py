@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from statistics import median
+from typing import Any
 
 from napari_octa_sam2.bench.agreement import Agreement
 from napari_octa_sam2.bench.contest import prepare_engine, prepare_reference
@@ -80,31 +81,38 @@ def _rows(settings: Settings, size: int, slices: int, watch: Watch) -> Iterator[
         within(watch, ALL),
     )
     total = everything.reference_seconds(slices, start.fill)
+    shared = {"precision": engine.precision, **click_seconds}
     for name, both in ((CHANGED, onwards), (ALL, everything)):
-        agreement = both.agreement(before)
-        seconds = [lap.seconds for lap in both.engine]
-        note = f"click on slice {corrected}, the engine visited {len(seconds)}"
+        note = f"click on slice {corrected}, the engine visited {len(both.engine)}"
         if sample < slices:
             note += f"; reference timed and compared on {len(both.reference)}, scaled"
-        yield Row(
-            NAME,
-            {"input": size, "slices": slices, "again": name},
-            {
-                "reference, all slices [s]": total,
-                "engine [s]": sum(seconds),
-                "ratio": total / sum(seconds) if seconds else None,
-                **agreement.figures(),
-            },
-            note,
-            {
-                "precision": engine.precision,
-                "reference_seconds": [lap.seconds for lap in both.reference],
-                "engine_seconds": seconds,
-                "engine_slices": [lap.answer.slice for lap in both.engine],
-                **click_seconds,
-                **agreement.raw(),
-            },
-        )
+        point: dict[str, str | int] = {"input": size, "slices": slices, "again": name}
+        yield _row(point, both, total, both.agreement(before), note, shared)
+
+
+def _row(
+    point: dict[str, str | int],
+    both: Pass,
+    total: float,
+    agreement: Agreement,
+    note: str,
+    shared: dict[str, Any],
+) -> Row:
+    seconds = [lap.seconds for lap in both.engine]
+    figures = {
+        "reference, all slices [s]": total,
+        "engine [s]": sum(seconds),
+        "ratio": total / sum(seconds) if seconds else None,
+        **agreement.figures(),
+    }
+    raw = {
+        "reference_seconds": [lap.seconds for lap in both.reference],
+        "engine_seconds": seconds,
+        "engine_slices": [lap.answer.slice for lap in both.engine],
+        **shared,
+        **agreement.raw(),
+    }
+    return Row(NAME, point, figures, note, raw)
 
 
 def _correct(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from napari_octa_sam2.engine.options import ATTENTIONS, DEVICES, PRECISIONS
+from napari_octa_sam2.engine.options import DEVICES, PRECISIONS, check_attention
 from napari_octa_sam2.errors import ModelError, OctaError
 from napari_octa_sam2.model.registry import get_entry
 
@@ -21,6 +21,16 @@ CASE_NAMES = (
 )
 QUICK = ("speed", "clicks", "roofline")
 SIZE_STEP = 64
+LOWEST = {
+    "objects": 1,
+    "slices": 4,
+    "repeats": 1,
+    "sample": 1,
+    "pixels": 32,
+    "limit": 0,
+    "feature_mb": 0,
+    "threads": 1,
+}
 SECOND_PASS_SLICES = (64,)
 MEMORY_SLICES = (16, 64, 256, 640)
 
@@ -82,26 +92,32 @@ class Settings:
     attention: str = "exact"
     seed: int = 0
 
+    @property
+    def has_stock(self) -> bool:
+        """Whether the `sam2` package has the network, and can be compared with."""
+        return get_entry(self.model).url is not None
+
     def check(self) -> None:
         """Raise `OctaError` if something cannot be measured as asked."""
         get_entry(self.model)
+        check_attention(self.attention)
         _require_known("case", self.cases, CASE_NAMES)
-        _require_known("device", [self.device.partition(":")[0]], DEVICES)
-        _require_known("precision", [self.precision], PRECISIONS)
-        _require_known("attention", [self.attention], ATTENTIONS)
+        _require_known("device", (self.device.partition(":")[0],), DEVICES)
+        _require_known("precision", (self.precision,), PRECISIONS)
         for size in self.sizes:
             if size < SIZE_STEP or size % SIZE_STEP:
                 raise ModelError(
                     f"expected input sizes that are multiples of {SIZE_STEP}, found "
                     f"{size}; choose such as 512 or 1024"
                 )
-        _require_at_least("objects", self.objects, 1)
-        _require_at_least("repeats", [self.repeats], 1)
-        _require_at_least("slices", self.slices or (), 4)
-        _require_at_least("pixels", [self.pixels], 32)
-        _require_at_least("feature_mb", [self.feature_mb or 0], 0)
-        _require_at_least("threads", [self.threads or 1], 1)
-        _require_at_least("sample", [1 if self.sample is None else self.sample], 1)
+        for name, lowest in LOWEST.items():
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if number is not None and number < lowest:
+                    raise OctaError(
+                        f"expected {name} of at least {lowest}, found {number}; give "
+                        "a larger number"
+                    )
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
@@ -117,23 +133,10 @@ class Settings:
         return cls(**values)
 
 
-def _require_known(
-    what: str, found: tuple[str, ...] | list[str], known: tuple[str, ...]
-) -> None:
+def _require_known(what: str, found: tuple[str, ...], known: tuple[str, ...]) -> None:
     unknown = [name for name in found if name not in known]
     if unknown or not found:
         raise OctaError(
             f"expected a {what} of {', '.join(known)}, found "
             f"{', '.join(unknown) or 'none'}; choose one of them"
         )
-
-
-def _require_at_least(
-    what: str, found: tuple[int, ...] | list[int], lowest: int
-) -> None:
-    for number in found:
-        if number < lowest:
-            raise OctaError(
-                f"expected {what} of at least {lowest}, found {number}; give a larger "
-                "number"
-            )

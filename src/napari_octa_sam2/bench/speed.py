@@ -24,7 +24,7 @@ def measure(settings: Settings, watch: Watch) -> Iterator[Row]:
     """Yield a row for each input size and number of objects."""
     for size in settings.sizes:
         for objects in settings.objects:
-            told = within(watch, f"{NAME}, input {size}, {objects} objects")
+            told = within(watch, f"{NAME}, input {size}, objects {objects}")
             yield _row(settings, size, objects, told)
 
 

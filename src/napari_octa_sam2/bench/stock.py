@@ -71,7 +71,8 @@ class StockRun:
         self.predictor = predictor
         self.device = torch.device(predictor.device)
         self.precision = precision
-        loaded = (_frames(data, predictor.image_size), *data.shape[1:])
+        frames = _frames(data, predictor.image_size).to(self.device)
+        loaded = (frames, *data.shape[1:])
         with (
             _replaced("load_video_frames", lambda **_: loaded),
             self._autocast(),

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it.
 from __future__ import annotations
 
 from napari_octa_sam2.cli.app import app
+from napari_octa_sam2.cli.bench import bench
 from napari_octa_sam2.cli.data import info, phantom
 from napari_octa_sam2.cli.environment import doctor
 from napari_octa_sam2.cli.evaluation import evaluate
@@ -15,7 +16,7 @@ from napari_octa_sam2.cli.training import train
 
 __all__ = ["app", "main"]
 
-for _command in (demo, info, segment, evaluate, phantom, doctor, train):
+for _command in (demo, info, segment, evaluate, phantom, doctor, train, bench):
     app.command()(_command)
 app.add_typer(models, name="models")
 

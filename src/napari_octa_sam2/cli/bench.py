@@ -73,6 +73,9 @@ def bench(
     attention: Annotated[
         str, typer.Option(help="Of the engine: exact or pooled.")
     ] = USUAL.attention,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of random weights, slices and clicks.")
+    ] = USUAL.seed,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write table, JSON and picture there."),
@@ -99,6 +102,7 @@ def bench(
         device=device,
         precision=precision,
         attention=attention,
+        seed=seed,
     )
     settings.check()
     _measure(settings, out, as_json)

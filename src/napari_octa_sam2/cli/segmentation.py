@@ -77,6 +77,10 @@ def segment(
     ] = Direction.both,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    attention: Annotated[
+        str,
+        typer.Option(help="exact, or pooled: faster, and masks differ a little."),
+    ] = "exact",
     picture: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Draw an overview: .png, .pdf or .svg."),
@@ -109,6 +113,7 @@ def segment(
                 slices=span,
                 device=device,
                 precision=precision,
+                attention=attention,
                 progress=tell,
                 cancelled=stopped,
             )

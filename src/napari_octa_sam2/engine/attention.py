@@ -118,8 +118,8 @@ def _sums(
                 p -= shift[i : i + QUERIES]
             p.exp2_()
             total[i : i + QUERIES].add_(p @ values, alpha=run.weight)
-            sums = p.sum(-1, keepdim=True, dtype=torch.float32)
-            mass[i : i + QUERIES].add_(sums, alpha=run.weight)
+            # added up in float32 inside; asking for that type would copy the block
+            mass[i : i + QUERIES].add_(p.sum(-1, keepdim=True), alpha=run.weight)
     return total, mass
 
 

@@ -38,7 +38,7 @@ from napari_octa_sam2 import __version__
 from napari_octa_sam2.engine.feature_cache import Tensors
 
 FORMAT = 1
-BUDGET = 16 * 2**30
+BUDGET = 4 * 2**30
 _KEY = "napari_octa_sam2_features"
 _GROUP = re.compile(r"features-[0-9a-f]{32}(\.[0-9a-f]{32})?\.zarr")
 _BLOCK = 32 * 2**20

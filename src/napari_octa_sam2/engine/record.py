@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,19 @@ from napari_octa_sam2 import __version__
 
 if TYPE_CHECKING:
     from napari_octa_sam2.engine.session import Session
+
+
+def peak_memory_mb() -> int | None:
+    """Return the most memory that this process has had so far, in MB of 10^6 bytes.
+
+    None on systems that do not tell.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
 
 
 def run_record(session: Session) -> dict[str, Any]:
@@ -26,6 +40,7 @@ def run_record(session: Session) -> dict[str, Any]:
         },
         "device": str(compute.device),
         "precision": compute.precision,
+        "attention": session.attention,
         "versions": {
             "napari-octa-sam2": __version__,
             "torch": torch.__version__,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_octa_sam2.engine.plan import slice_range
-from napari_octa_sam2.engine.record import run_record
+from napari_octa_sam2.engine.record import peak_memory_mb, run_record
 from napari_octa_sam2.engine.results import SliceResult, label_dtype
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel, load_model
@@ -83,6 +83,7 @@ def segment(
     slices: range | None = None,
     device: str = "auto",
     precision: str = "auto",
+    attention: str = "exact",
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Segmentation:
@@ -101,6 +102,8 @@ def segment(
         Contiguous slices to label; by default all. Prompts outside of it count.
     device, precision : str
         As for `napari_octa_sam2.engine.device.choose_compute`.
+    attention : {"exact", "pooled"}
+        As for `Session`.
     progress : callable, optional
         Called with the stops done and their total.
     cancelled : callable, optional
@@ -125,7 +128,12 @@ def segment(
     began = time.perf_counter()
     notes: list[str] = []
     session = Session(
-        volume.data, model, device=device, precision=precision, notify=notes.append
+        volume.data,
+        model,
+        device=device,
+        precision=precision,
+        attention=attention,
+        notify=notes.append,
     )
     largest = max(o.id for o in prompts.objects)
     labels = np.zeros(volume.shape, label_dtype(largest))
@@ -143,6 +151,7 @@ def segment(
         "direction": direction,
         "slices": [slices[0], slices[-1]] if slices else [0, len(volume.data) - 1],
         "seconds": round(time.perf_counter() - began, 2),
+        "peak_memory_mb": peak_memory_mb(),
         "notes": notes,
     }
     return Segmentation(

@@ -92,9 +92,8 @@ class Session:
         self.attention = check_attention(attention)
         self.memory_bytes = memory_bytes
         self._notify = notify
-        self._passes = self._ready(choose_compute(device, precision))
-        store = None if feature_folder is None else self._store(feature_folder)
-        self._slices = Slices(data, self._passes, FeatureCache(feature_bytes, store))
+        self._feature_bytes, self._feature_folder = feature_bytes, feature_folder
+        self._passes, self._slices = self._ready(choose_compute(device, precision))
         self._banks: dict[int, ObjectBank] = {}
         self._shown: dict[SliceOutput, torch.Tensor] = {}  # of the slice shown last
         self._lock = threading.RLock()
@@ -179,7 +178,7 @@ class Session:
         if not banks:
             raise PromptError("no prompt to propagate: click on an object first")
         anchor = -1 if direction == "backward" else 0
-        starts = {o: b.prompted_slices()[anchor] for o, b in banks.items()}
+        starts = {o: b.present_slices()[anchor] for o, b in banks.items()}
         if start is not None:
             starts = dict.fromkeys(banks, start)
         elif only_changed:
@@ -394,24 +393,31 @@ class Session:
             },
         )
 
-    def _ready(self, compute: Compute) -> Passes:
-        return Passes(
+    def _ready(self, compute: Compute) -> tuple[Passes, Slices]:
+        passes = Passes(
             self.model.network,
             self.model.refinement,
             compute,
             Grid(*self.data.shape),
             pooled=self.attention == "pooled",
         )
+        cache = FeatureCache(self._feature_bytes, self._store(compute))
+        return passes, Slices(self.data, passes, cache)
 
-    def _store(self, folder: Path) -> FeatureStore:
+    def _store(self, compute: Compute) -> FeatureStore | None:
+        """Return where features are kept on disk; random weights have no name there."""
+        if self._feature_folder is None or not self.model.sha256:
+            return None
         signature = Signature(
             volume_hash(self.data),
             self.model.sha256,
             self.model.input_size,
-            self.compute.precision,
-            self.compute.device.type,
+            compute.precision,
+            compute.device.type,
         )
-        return FeatureStore(folder, signature, len(self.data), notify=self._notify)
+        return FeatureStore(
+            self._feature_folder, signature, len(self.data), notify=self._notify
+        )
 
     def _check_class(self, prompt: Prompt) -> None:
         if prompt.whole is not None and prompt.whole not in self.model.classes:
@@ -454,7 +460,7 @@ class Session:
 
     def _move_to_cpu(self) -> None:
         old = self.compute.device
-        self._passes = self._slices.passes = self._ready(choose_compute("cpu"))
+        self._passes, self._slices = self._ready(choose_compute("cpu"))
         self._shown.clear()
         for bank in self._banks.values():
             for output in bank.outputs():

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_octa_sam2.engine.options import DEVICES, DIRECTIONS
+from napari_octa_sam2.engine.options import ATTENTIONS, DEVICES, DIRECTIONS
 from napari_octa_sam2.model.registry import get_entry, model_names
 from napari_octa_sam2.widgets._objects import ObjectTable
 
@@ -64,9 +64,17 @@ class SourcePanel(QGroupBox):
         form.addRow("Image", self._image.native)
         form.addRow("Model", self._model)
         form.addRow("Device", self._device)
+        self._attention = QComboBox()
+        self._attention.addItems(ATTENTIONS)
+        self._attention.setToolTip(
+            "Memory attention: exact, or pooled, which is faster with large models and "
+            "changes masks a little"
+        )
+        form.addRow("Attention", self._attention)
         self._image.changed.connect(lambda: self.image_changed.emit())
         self._model.activated.connect(self._model_chosen)
-        self._device.activated.connect(lambda: self.engine_changed.emit())
+        for chosen in (self._device, self._attention):
+            chosen.activated.connect(lambda: self.engine_changed.emit())
 
     @property
     def image(self) -> Image | None:
@@ -93,6 +101,11 @@ class SourcePanel(QGroupBox):
     def device(self) -> str:
         """The chosen device."""
         return str(self._device.currentText())
+
+    @property
+    def attention(self) -> str:
+        """The chosen mode of memory attention."""
+        return str(self._attention.currentText())
 
     def reset_choices(self) -> None:
         """Offer the layers that the viewer has now."""

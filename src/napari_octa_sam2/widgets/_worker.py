@@ -29,6 +29,7 @@ class Open:
     data: np.ndarray
     model: str
     device: str
+    attention: str = "exact"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,14 @@ class Propagate:
     slices: range
 
 
-Request = Open | Preview | Forget | Propagate
+@dataclass(frozen=True)
+class Prefetch:
+    """Encode slices that are likely to be clicked on next, while there is time."""
+
+    slices: tuple[int, ...]
+
+
+Request = Open | Preview | Forget | Propagate | Prefetch
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,20 +87,26 @@ class Done:
 
 @dataclass(frozen=True)
 class Ended:
-    """A propagation has ended after `step` of `steps`."""
+    """A propagation has ended after `step` of at most `steps`."""
 
     step: int
     steps: int
+    cancelled: bool = False
 
     @property
     def text(self) -> str:
         """What the user is told."""
         if self.steps == 0:
             return "Every slice of the range follows from the prompts already."
-        if self.step < self.steps:
+        if self.cancelled:
             return (
                 f"Stopped after {self.step} of {self.steps} slices; what is done is "
                 "kept. Propagate goes on from here."
+            )
+        if self.step < self.steps:
+            return (
+                f"Propagated {self.step} slices; the other {self.steps - self.step} "
+                "stay as they were, for the masks before them did not change."
             )
         return f"Propagated {self.steps} slices."
 
@@ -204,6 +218,10 @@ class EngineRunner:
             return
         elif isinstance(request, Forget):
             self._session.remove_object(request.object)
+        elif isinstance(request, Prefetch):
+            for _ in self._session.prefetch(request.slices):
+                if self._inbox:
+                    break
         elif isinstance(request, Preview):
             edit = request.edit
             if not self._overtaken(edit):
@@ -216,6 +234,7 @@ class EngineRunner:
     def _open(self, request: Open, cancel: threading.Event) -> Iterator[Response]:
         from napari_octa_sam2.engine.record import run_record
         from napari_octa_sam2.engine.session import Session
+        from napari_octa_sam2.model.download import cache_folder
         from napari_octa_sam2.model.loading import load_model
 
         self._session = None
@@ -230,17 +249,28 @@ class EngineRunner:
         finally:
             self.download = None
         self._session = Session(
-            request.data, model, device=request.device, notify=self._messages.append
+            request.data,
+            model,
+            device=request.device,
+            attention=request.attention,
+            feature_folder=cache_folder() / "features",
+            notify=self._messages.append,
         )
         yield Opened(run_record(self._session), model.classes)
 
     def _propagate(
         self, request: Propagate, cancel: threading.Event
     ) -> Iterator[Response]:
-        arguments = {"direction": request.direction, "slices": request.slices}
-        steps = len(self._session.plan(**arguments, only_stale=True))
+        # corrections cost what they change
+        arguments = {
+            "direction": request.direction,
+            "slices": request.slices,
+            "only_stale": True,
+            "only_changed": True,
+        }
+        steps = len(self._session.plan(**arguments))
         step = 0
-        for result in self._session.propagate(**arguments, only_stale=True):
+        for result in self._session.propagate(**arguments):
             step += 1
             yield Done(result, step, steps)
             if cancel.is_set():
@@ -248,7 +278,7 @@ class EngineRunner:
             # Clicks made meanwhile are answered between two slices.
             while self._inbox and isinstance(self._inbox[0][0], Preview | Forget):
                 yield from self._guarded(*self._inbox.popleft())
-        yield Ended(step, steps)
+        yield Ended(step, steps, cancelled=step < steps and cancel.is_set())
 
     def _overtaken(self, edit: Edit) -> bool:
         return any(

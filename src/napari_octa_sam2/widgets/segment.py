@@ -28,6 +28,7 @@ from napari_octa_sam2.widgets._worker import (
     Message,
     Open,
     Opened,
+    Prefetch,
     Preview,
     Propagate,
     Response,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 REFRESH_MS = 50
 DOWNLOAD_MS = 200
+IDLE_MS = 300  # on a slice, until those around it are encoded
+AHEAD = (0, 1, -1, 2, -2)
 
 
 class SegmentWidget(QScrollArea):
@@ -57,13 +60,15 @@ class SegmentWidget(QScrollArea):
         self.annotation: Annotation | None = None
         self._annotations: dict[Image, Annotation] = {}
         self.runner = EngineRunner(self._respond)
-        self._opened: tuple[int, str, str] | None = None
+        self._opened: tuple[int, str, str, str] | None = None
         self._classes: tuple[str, ...] | None = None  # of the model, once loaded
         self._build()
         self._refresh_timer = self._timer(REFRESH_MS, self._refresh_labels)
         # Deferred: closing the viewer removes every layer, one after the other.
         self._check_timer = self._timer(0, self._check_layers)
         self._download_timer = self._timer(DOWNLOAD_MS, self._show_download, True)
+        self._idle_timer = self._timer(IDLE_MS, self._prefetch)
+        napari_viewer.dims.events.current_step.connect(self._moved)
         events = napari_viewer.layers.events
         events.inserted.connect(self._layers_changed)
         events.removed.connect(self._layers_changed)
@@ -283,7 +288,8 @@ class SegmentWidget(QScrollArea):
         """Load the model for the chosen image, unless that is under way or done."""
         if self.annotation is None:
             return
-        wanted = (id(self.annotation), self.source.model, self.source.device)
+        source = self.source
+        wanted = (id(self.annotation), source.model, source.device, source.attention)
         if wanted == self._opened:
             return
         self._opened = wanted
@@ -379,6 +385,15 @@ class SegmentWidget(QScrollArea):
     def _refresh_labels(self) -> None:
         if self.annotation is not None:
             self.annotation.labels.refresh()
+
+    def _moved(self) -> None:
+        self._idle_timer.start()
+
+    def _prefetch(self) -> None:
+        """Have the slices around the one shown ready for a click."""
+        if self.annotation is not None and not self.runner.busy:
+            shown = self.annotation.shown_slice
+            self.runner.submit(Prefetch(tuple(shown + step for step in AHEAD)))
 
     def _show_download(self) -> None:
         if self.runner.download is not None:
