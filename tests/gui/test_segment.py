@@ -11,7 +11,7 @@ from qtpy.QtTest import QTest
 from napari_octa_sam2.engine.segment import segment
 from napari_octa_sam2.prompts import Prompt, PromptSet
 from napari_octa_sam2.widgets._objects import CLASS
-from napari_octa_sam2.widgets._worker import Opened
+from napari_octa_sam2.widgets._worker import Ended, Opened
 
 MODEL_MS = 60_000
 
@@ -383,3 +383,21 @@ def test_every_button_does_what_it_says(
     push("Cancel")
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
     assert "Stopped after" in widget.status.text()
+
+
+def test_slices_around_the_one_shown_are_encoded_ahead(
+    qtbot, viewer, widget, target
+):
+    begin(qtbot, viewer, widget, target)
+    index = target[0]
+    viewer.dims.set_current_step(0, index + 4)
+    cache = widget.runner._session._slices.cache
+    qtbot.waitUntil(
+        lambda: all(i in cache for i in range(index + 2, index + 7)), timeout=MODEL_MS
+    )
+
+
+def test_a_correction_says_what_it_left_as_it_was():
+    assert "Stopped after 2 of 9" in Ended(2, 9, cancelled=True).text
+    assert "the other 7 stay as they were" in Ended(2, 9).text
+    assert Ended(9, 9).text == "Propagated 9 slices."

@@ -44,25 +44,28 @@ def peak_alone(
     alone = replace(settings, sizes=(size,), objects=(objects,), slices=(slices,))
     request = json.dumps({"who": who, "settings": alone.to_json()})
     command = [sys.executable, "-m", __name__, request]
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        while True:
-            try:
-                output, errors = child.communicate(timeout=LOOK)
-                break
-            except subprocess.TimeoutExpired:
-                look()
-    finally:
-        child.kill()
-        child.wait()
-    if child.returncode:
+    status, output, errors = _run(command, look)
+    if status:
         look()  # Ctrl-C on a terminal reaches the process as well
         reason = (errors.strip().splitlines() or ["killed, as when memory ends"])[-1]
         return Peak(slices, None, f"failed: {reason}")
     raw = json.loads(output.splitlines()[-1])
     return Peak(slices, raw["peak_bytes"], raw=raw)
+
+
+def _run(command: list[str], look: Callable[[], None]) -> tuple[int, str, str]:
+    """Return status, stdout and stderr of a process."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as child:
+        try:
+            while True:
+                try:
+                    output, errors = child.communicate(timeout=LOOK)
+                    return child.returncode, output, errors
+                except subprocess.TimeoutExpired:
+                    look()
+        finally:
+            child.kill()
 
 
 def peak_here(settings: Settings, who: str) -> dict[str, Any]:

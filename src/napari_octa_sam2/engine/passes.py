@@ -6,7 +6,6 @@ once, and its objects go through the rest together.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from napari_octa_sam2.engine.device import Compute
+from napari_octa_sam2.engine.encoder import ready_encoder
 from napari_octa_sam2.engine.features import SliceFeatures
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
 from napari_octa_sam2.engine.prompting import (
@@ -63,10 +63,7 @@ class Passes:
         self.compute, self.grid = compute, grid
         self.together = TOGETHER
         self._recall = Recall(self.network, compute.dtype, pooled=pooled)
-        self._encoder = self.network.image_encoder
-        if compute.dtype != torch.float32:
-            # cheaper than autocast, which converts the weights at every pass
-            self._encoder = copy.deepcopy(self._encoder).to(compute.dtype)
+        self._encoder = ready_encoder(self.network.image_encoder, compute.dtype)
 
     @property
     def remembers_refined(self) -> bool:
@@ -78,11 +75,12 @@ class Passes:
         """Return the features of one image ``(1, 3, size, size)``."""
         network, decoder = self.network, self.network.sam_mask_decoder
         with self._stage("encode"):
-            found = self._encoder(image.to(self.compute.device, self.compute.dtype))
-            levels = found["backbone_fpn"]
+            image = image.to(self.compute.device, self.compute.dtype)
+            levels = self._encoder(image)["backbone_fpn"]
             if network.use_high_res_features_in_sam:
                 levels[:2] = decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1])
-            _, tokens, _, _ = network._prepare_backbone_features(found)
+            levels = levels[-network.num_feature_levels :]
+            tokens = [level.flatten(2).permute(2, 0, 1) for level in levels]
         return SliceFeatures(tuple(t.contiguous() for t in tokens))
 
     def read(self, image: Tensor) -> Reading:
