@@ -34,7 +34,7 @@ class _NoPosition(nn.Module):
 
 
 def _twin(module: Any) -> Any:
-    """Return a module with the same parameters and parts, where parts can be changed."""
+    """Return a module with the same parameters and parts, which can be changed."""
     twin = copy.copy(module)
     twin._modules = dict(module._modules)
     return twin

@@ -7,7 +7,7 @@ once, and its objects go through the rest together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,9 @@ from napari_octa_sam2.prompts import Prompt
 
 TOGETHER = 16  # objects that go through a pass at a time, where they fit the device
 RECALLED_ON_CPU = 1  # one object's attention fills the caches of a CPU
+# Decoder and refinement head stay in float32: less precision gains them nothing, and
+# whether an object is there, and where thin vessels end, hangs on the last digits.
+REDUCED = ("encode", "remember")
 
 
 class Passes:
@@ -63,7 +66,9 @@ class Passes:
         self.compute, self.grid = compute, grid
         self.together = TOGETHER
         self._recall = Recall(self.network, compute.dtype, pooled=pooled)
-        self._encoder = ready_encoder(self.network.image_encoder, compute.dtype)
+        self._exact = getattr(network, "encodes_exactly", False)
+        self._dtype = torch.float32 if self._exact else compute.dtype
+        self._encoder = ready_encoder(self.network.image_encoder, self._dtype)
 
     @property
     def remembers_refined(self) -> bool:
@@ -75,7 +80,7 @@ class Passes:
         """Return the features of one image ``(1, 3, size, size)``."""
         network, decoder = self.network, self.network.sam_mask_decoder
         with self._stage("encode"):
-            image = image.to(self.compute.device, self.compute.dtype)
+            image = image.to(self.compute.device, self._dtype)
             levels = self._encoder(image)["backbone_fpn"]
             if network.use_high_res_features_in_sam:
                 levels[:2] = decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1])
@@ -208,7 +213,8 @@ class Passes:
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        with record_function(name), self.compute.passes():
+        reduced = name in REDUCED and not (name == "encode" and self._exact)
+        with record_function(name), self.compute.passes() if reduced else nullcontext():
             yield
 
     def _adopt(
@@ -221,7 +227,7 @@ class Passes:
         rows, cols = features.sizes[-1]
         with self._stage("decode"):
             found = self.network._use_mask_as_output(
-                features.tokens[-1].permute(1, 2, 0).unflatten(2, (rows, cols)),
+                features.tokens[-1].float().permute(1, 2, 0).unflatten(2, (rows, cols)),
                 _fine(features, 1),
                 mask_input(self.network, mask),
             )
@@ -287,7 +293,7 @@ class Passes:
 def _fine(features: SliceFeatures, objects: int) -> list[Tensor] | None:
     """Return the finer features as maps, the same for each object."""
     maps = [
-        tokens.permute(1, 2, 0).unflatten(2, size).expand(objects, -1, -1, -1)
+        tokens.float().permute(1, 2, 0).unflatten(2, size).expand(objects, -1, -1, -1)
         for tokens, size in zip(features.tokens[:-1], features.sizes[:-1], strict=True)
     ]
     return maps or None
