@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from napari_octa_sam2.engine.feature_cache import FeatureCache, Tensors
-from napari_octa_sam2.engine.feature_store import FeatureStore, Signature
+from napari_octa_sam2.engine.feature_store import FeatureStore
+from napari_octa_sam2.engine.signature import Signature
 
 SLICE_BYTES = 4 * (6 + 2)
 PATIENCE = 20

@@ -15,9 +15,10 @@ import pytest
 import torch
 import zarr
 
-from napari_octa_sam2.engine import feature_store
+from napari_octa_sam2.engine import feature_store, signature
 from napari_octa_sam2.engine.feature_cache import Tensors
-from napari_octa_sam2.engine.feature_store import FeatureStore, Signature, volume_hash
+from napari_octa_sam2.engine.feature_store import FeatureStore
+from napari_octa_sam2.engine.signature import Signature, volume_hash
 
 SIGNATURE = Signature("volume", "model", 64, "bf16")
 SLICES = 10
@@ -28,7 +29,8 @@ COMMON = """
 import os, signal, sys, time
 from pathlib import Path
 import torch
-from napari_octa_sam2.engine.feature_store import FeatureStore, Signature
+from napari_octa_sam2.engine.feature_store import FeatureStore
+from napari_octa_sam2.engine.signature import Signature
 
 folder = Path(sys.argv[1])
 signature = Signature("volume", "model", 64, "bf16")
@@ -212,7 +214,7 @@ def test_the_volume_hash_is_that_of_the_values_wherever_they_lie(
 ) -> None:
     data = np.random.default_rng(0).normal(size=(7, 4, 5)).astype(np.float32)
     expected = volume_hash(data)
-    monkeypatch.setattr(feature_store, "_BLOCK", 2 * data[0].nbytes)
+    monkeypatch.setattr(signature, "BLOCK", 2 * data[0].nbytes)
     stored = zarr.create_array(tmp_path / "volume.zarr", data=data, chunks=(3, 4, 5))
     np.save(tmp_path / "volume.npy", data)
     mapped = np.load(tmp_path / "volume.npy", mmap_mode="r")
@@ -402,13 +404,13 @@ def test_a_reader_of_a_replaced_group_keeps_to_the_shapes_it_knows(
 def test_a_group_deleted_while_it_is_read_is_no_damage(
     filled: FeatureStore, notes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = feature_store._Arrays.values
+    values = feature_store.Arrays.values
 
     def overtaken(self, index: int) -> list[np.ndarray]:
         shutil.rmtree(filled.path)
         return values(self, index)
 
-    monkeypatch.setattr(feature_store._Arrays, "values", overtaken)
+    monkeypatch.setattr(feature_store.Arrays, "values", overtaken)
     assert filled.read(1) is None
     assert notes == []
 
@@ -431,14 +433,14 @@ def test_a_group_that_another_process_makes_first_is_shared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store, other = open_store(), open_store()
-    build = feature_store._build
+    build = feature_store.build
 
     def overtaken(*arguments) -> None:
         build(*arguments)
-        monkeypatch.setattr(feature_store, "_build", build)
+        monkeypatch.setattr(feature_store, "build", build)
         other.write(1, slice_tensors(1))
 
-    monkeypatch.setattr(feature_store, "_build", overtaken)
+    monkeypatch.setattr(feature_store, "build", overtaken)
     store.write(0, slice_tensors(0))
     for index in (0, 1):
         assert same(store.read(index), slice_tensors(index))
@@ -482,7 +484,7 @@ def test_a_read_only_folder_is_still_read(
     tmp_path: Path, filled: FeatureStore, spoilt: bool
 ) -> None:
     script = """
-from napari_octa_sam2.engine import feature_store
+from napari_octa_sam2.engine import feature_store, signature
 os.chdir(folder)
 assert open_store(Path()).read(0) is not None  # everything is imported now
 if os.geteuid() == 0:  # whom no permission binds

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -306,11 +307,21 @@ def test_unknown_device_and_precision():
 def test_bf16_gives_nearly_the_masks_of_fp32(data, tiny_model, session, monkeypatch):
     # a rounding error must not decide about a whole piece of a random mask
     monkeypatch.setattr(tiny_model.network, "connected", False)
+    monkeypatch.setattr(tiny_model.network, "encodes_exactly", False)
     other = Session(data, tiny_model, device="cpu", precision="bf16")
     found = other.add(click()).logits[1]
     expected = session.add(click()).logits[1]
     assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max() + 0.05
     assert not np.array_equal(found, expected)
+
+
+def test_what_encodes_exactly_answers_from_the_slice_alone_as_in_fp32(
+    data, tiny_model, session
+):
+    other = Session(data, tiny_model, device="cpu", precision="bf16")
+    np.testing.assert_array_equal(
+        other.add(click()).logits[1], session.add(click()).logits[1]
+    )
 
 
 def test_a_class_is_asked_for_and_corrected_by_clicks(session):
@@ -458,10 +469,10 @@ def test_slices_beyond_a_mark_of_absence_are_not_computed(session, monkeypatch):
     session.add(click(2, index=4, row=30.0))
     for index in (2, 7):
         session.add(Prompt(1, index, absent=True))
-    follow, followed = session._passes.follow, []
+    follow, followed = session._passes.follow, Counter()
 
     def counting(features, banks, index, **kwargs):
-        followed.append((index, len(banks)))
+        followed[index] += len(banks)
         return follow(features, banks, index, **kwargs)
 
     monkeypatch.setattr(session._passes, "follow", counting)

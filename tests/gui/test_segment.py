@@ -385,9 +385,7 @@ def test_every_button_does_what_it_says(
     assert "Stopped after" in widget.status.text()
 
 
-def test_slices_around_the_one_shown_are_encoded_ahead(
-    qtbot, viewer, widget, target
-):
+def test_slices_around_the_one_shown_are_encoded_ahead(qtbot, viewer, widget, target):
     begin(qtbot, viewer, widget, target)
     index = target[0]
     viewer.dims.set_current_step(0, index + 4)

@@ -16,87 +16,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import threading
-import uuid
 import warnings
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-import zarr
-from zarr.codecs import Crc32cCodec
-
-from napari_octa_sam2 import __version__
 from napari_octa_sam2.engine.feature_cache import Tensors
+from napari_octa_sam2.engine.feature_groups import (
+    Arrays,
+    Layout,
+    as_tensor,
+    as_values,
+    build,
+    checksum_of,
+    discard,
+    evict,
+    open_group,
+    sibling,
+)
+from napari_octa_sam2.engine.signature import Signature
 
 FORMAT = 1
 BUDGET = 4 * 2**30
-_KEY = "napari_octa_sam2_features"
-_GROUP = re.compile(r"features-[0-9a-f]{32}(\.[0-9a-f]{32})?\.zarr")
-_BLOCK = 32 * 2**20
-_PRESENT = 1 << 32
-
-Layout = list[dict[str, Any]]
-
-
-def _software() -> str:
-    names = ("sam2", version("sam2")), ("torch", torch.__version__)
-    return ", ".join(f"{k} {v}" for k, v in (("napari-octa-sam2", __version__), *names))
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What features depend on; features of another signature are never met.
-
-    Parameters
-    ----------
-    volume : str
-        `volume_hash` of the volume whose slices these are, cut as they are encoded.
-    model : str
-        SHA-256 of the weights.
-    input_size : int
-        Side of the network's input, in pixels.
-    precision : str
-        ``"fp32"``, ``"bf16"`` or ``"fp16"``.
-    device : str
-        Features of another kind of device differ in their last bits.
-    software : str
-        Versions of this package, of sam2 and of torch.
-    """
-
-    volume: str
-    model: str
-    input_size: int
-    precision: str
-    device: str = "cpu"
-    software: str = field(default_factory=_software)
-
-
-def volume_hash(data: np.ndarray) -> str:
-    """Return the SHA-256 of the shape, the dtype and every byte of a volume.
-
-    Parameters
-    ----------
-    data : numpy.ndarray
-        Shape ``(depth, slow, fast)``. Or any array that is sliced like one (of zarr,
-        dask or h5py): it is read in blocks of slices, 32 MiB of them at most.
-    """
-    dtype = np.dtype(data.dtype)
-    digest = hashlib.sha256(f"{tuple(data.shape)} {dtype.str} ".encode())
-    row = max(1, dtype.itemsize * int(np.prod(data.shape[1:], dtype=np.int64)))
-    step = max(1, _BLOCK // row)
-    for start in range(0, data.shape[0], step):
-        block = np.ascontiguousarray(data[start : start + step])
-        digest.update(block.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
 
 
 class FeatureStore:
@@ -148,7 +92,7 @@ class FeatureStore:
         self._allowance = 0
         self._damaged: set[int] = set()
         self._warned = False
-        self._arrays: _Arrays | None = None
+        self._arrays: Arrays | None = None
         self._load()
 
     def read(self, index: int) -> Tensors | None:
@@ -161,9 +105,9 @@ class FeatureStore:
             if checksum == 0:
                 return None
             values = arrays.values(index)
-            if checksum == _checksum(arrays.layout, values):
+            if checksum == checksum_of(arrays.layout, values):
                 self._touch()
-                return tuple(map(_as_tensor, values, arrays.layout))
+                return tuple(map(as_tensor, values, arrays.layout))
             reason = "chunks that do not belong together"
         except Exception as error:  # whatever a damaged file makes zarr raise
             reason = str(error)
@@ -193,7 +137,7 @@ class FeatureStore:
             return False
 
     def _write(self, index: int, tensors: Tensors) -> None:
-        values = [_as_values(t) for t in tensors]
+        values = [as_values(t) for t in tensors]
         layout = [
             {"dtype": str(t.dtype).removeprefix("torch."), "shape": list(t.shape)}
             for t in tensors
@@ -206,17 +150,17 @@ class FeatureStore:
             return
         for array, value in zip(arrays.tensors, values, strict=True):
             array[index] = value
-        arrays.checksums[index] = _checksum(layout, values)
+        arrays.checksums[index] = checksum_of(layout, values)
         self._damaged.discard(index)
         self._touch()
 
-    def _load(self) -> _Arrays | None:
+    def _load(self) -> Arrays | None:
         """Open the group of this signature; drop what only bears its name."""
         with self._lock:
             if not self._writing or not os.path.isdir(self.path):
                 return None
             try:
-                self._arrays = _open(self.path, self._header)
+                self._arrays = open_group(self.path, self._header)
             except Exception as error:  # whatever a damaged file makes zarr raise
                 self._drop(str(error))
                 return None
@@ -227,13 +171,13 @@ class FeatureStore:
         self._warn(f"features of this volume and model in {self.path}", reason)
         self._arrays = None
         try:
-            _discard(self.path)
+            discard(self.path)
         except FileNotFoundError:  # another process did
             pass
         except OSError:
             self._writing = False
 
-    def _fitting(self, layout: Layout) -> _Arrays | None:
+    def _fitting(self, layout: Layout) -> Arrays | None:
         """Return arrays for tensors of `layout`; None if old ones are in the way."""
         arrays = self._arrays
         # Another process may have deleted the group, or put it there.
@@ -244,23 +188,23 @@ class FeatureStore:
             arrays = None
         return arrays or (self._create(layout) if self._writing else None)
 
-    def _create(self, layout: Layout) -> _Arrays:
-        draft = _sibling(self.path)
+    def _create(self, layout: Layout) -> Arrays:
+        draft = sibling(self.path)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _build(draft, {**self._header, "tensors": layout})
+            build(draft, {**self._header, "tensors": layout})
             draft.rename(self.path)
         except OSError:
             if not self.path.is_dir():  # else another process was first
                 raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        return _open(self.path, self._header)
+        return open_group(self.path, self._header)
 
     def _room_for(self, nbytes: int) -> bool:
         """Take `nbytes` of the budget; look at the folder only now and then."""
         if nbytes > self._allowance:
-            used = _evict(self.folder, self.path, self.budget - nbytes)
+            used = evict(self.folder, self.path, self.budget - nbytes)
             share = max(nbytes, self.budget // 16)
             self._allowance = min(self.budget - used, share)
         if nbytes > self._allowance:
@@ -287,130 +231,3 @@ class FeatureStore:
             f"the feature cache {self.folder} {reason} another folder; slices not yet "
             "there are computed anew each time"
         )
-
-
-@dataclass(frozen=True)
-class _Arrays:
-    """The arrays of an open group."""
-
-    layout: Layout
-    tensors: list[Any]
-    checksums: Any
-
-    def checksum(self, index: int) -> int:
-        return int(self.checksums[index])
-
-    def values(self, index: int) -> list[np.ndarray]:
-        return [np.asarray(array[index]) for array in self.tensors]
-
-
-def _build(path: Path, header: dict[str, Any]) -> None:
-    slices = header["slices"]
-    group = zarr.create_group(path, zarr_format=3, attributes={_KEY: header})
-
-    def add(name: str, shape: list[int], dtype: str, said: dict[str, Any]) -> None:
-        group.create_array(
-            name,
-            shape=(slices, *shape),
-            chunks=(1, *shape),
-            dtype=dtype,
-            fill_value=0,
-            filters=None,
-            compressors=[Crc32cCodec()],
-            attributes=said,
-        )
-
-    for i, tensor in enumerate(header["tensors"]):
-        said = {"dtype": tensor["dtype"], "stored_as": _stored(tensor["dtype"])}
-        add(f"tensor{i}", tensor["shape"], said["stored_as"], said)
-    add("checksums", [], "uint64", {})
-
-
-def _open(path: Path, expected: dict[str, Any]) -> _Arrays:
-    """Open a group; an error of any kind if it is not as `expected`."""
-    group: Any = zarr.open_group(path, mode="r+", zarr_format=3)
-    header = group.attrs[_KEY]
-    for key, value in expected.items():
-        if header.get(key) != value:
-            raise ValueError(f"another {key}")
-    layout = header["tensors"]
-    arrays = _Arrays(
-        layout, [group[f"tensor{i}"] for i in range(len(layout))], group["checksums"]
-    )
-    for array, tensor in zip(arrays.tensors, layout, strict=True):
-        shape = (expected["slices"], *tensor["shape"])
-        if array.shape != shape or array.dtype != _stored(tensor["dtype"]):
-            raise ValueError("arrays other than announced")
-    return arrays
-
-
-def _stored(dtype: str) -> str:
-    return "uint16" if dtype == "bfloat16" else dtype
-
-
-def _as_values(tensor: torch.Tensor) -> np.ndarray:
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(np.uint16)
-    return tensor.numpy()
-
-
-def _as_tensor(values: np.ndarray, said: dict[str, Any]) -> torch.Tensor:
-    if said["dtype"] == "bfloat16":
-        return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(values)
-
-
-def _checksum(layout: Layout, values: Sequence[np.ndarray]) -> int:
-    """Return the CRC-32 of a slice, with a bit that tells it from an absent one."""
-    checksum = zlib.crc32(json.dumps(layout, sort_keys=True).encode())
-    for value in values:
-        checksum = zlib.crc32(np.ascontiguousarray(value).data, checksum)
-    return checksum | _PRESENT
-
-
-def _evict(folder: Path, keep: Path, limit: int) -> int:
-    """Delete groups used longest ago, down to `limit` bytes; return what is left."""
-    sizes = {path: _size(path) for path in _groups(folder)}
-    total = sum(sizes.values())
-    for path in sorted(sizes.keys() - {keep}, key=_last_used):
-        if total <= limit:
-            break
-        with suppress(OSError):
-            _discard(path)
-            total -= sizes[path]
-    return total
-
-
-def _groups(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if _GROUP.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            yield path
-
-
-def _size(path: Path) -> int:
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_size
-    return total
-
-
-def _last_used(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _sibling(path: Path) -> Path:
-    """Return a new name in the same folder, still known as this cache's own."""
-    return path.with_name(f"{path.name.split('.')[0]}.{uuid.uuid4().hex}.zarr")
-
-
-def _discard(path: Path) -> None:
-    """Delete a group, in one step as others see it."""
-    doomed = _sibling(path)
-    path.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)

@@ -139,11 +139,6 @@ class ObjectBank:
         """Return the slices with prompts, in order."""
         return sorted(self.interactions)
 
-    def present_slices(self) -> list[int]:
-        """Return those of them that show the object; all if it is absent in all."""
-        prompted = self.prompted_slices()
-        return [i for i in prompted if not self._is_absent(i)] or prompted
-
     def edit(self, index: int) -> None:
         """Note that the prompts of a slice are others: what followed is outdated."""
         self.outdated |= self.fresh
@@ -170,11 +165,7 @@ class ObjectBank:
             max((i for i in prompted if i <= index), default=prompted[0]),
             min((i for i in prompted if i >= index), default=prompted[-1]),
         }
-        return all(self._is_absent(i) for i in nearest)
-
-    def _is_absent(self, index: int) -> bool:
-        """Whether the last word on a prompted slice is that the object is absent."""
-        return self.interactions[index][-1].prompt.absent
+        return all(self.interactions[i][-1].prompt.absent for i in nearest)
 
     def forget_prompts(self, index: int) -> None:
         """Take a slice's prompts away; what propagation found there is shown again."""

@@ -13,11 +13,7 @@ import torch
 
 from napari_octa_sam2.engine.device import Compute, choose_compute, release_memory
 from napari_octa_sam2.engine.feature_cache import FeatureCache
-from napari_octa_sam2.engine.feature_store import (
-    FeatureStore,
-    Signature,
-    volume_hash,
-)
+from napari_octa_sam2.engine.feature_store import FeatureStore
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
 from napari_octa_sam2.engine.options import check_attention
 from napari_octa_sam2.engine.passes import Passes
@@ -25,6 +21,7 @@ from napari_octa_sam2.engine.plan import Visit, plan_visits, slice_range
 from napari_octa_sam2.engine.prompting import Grid
 from napari_octa_sam2.engine.results import SliceResult
 from napari_octa_sam2.engine.settling import Settling
+from napari_octa_sam2.engine.signature import Signature, volume_hash
 from napari_octa_sam2.engine.slices import Slices
 from napari_octa_sam2.errors import ModelError, PromptError
 from napari_octa_sam2.model.loading import LoadedModel
@@ -178,7 +175,7 @@ class Session:
         if not banks:
             raise PromptError("no prompt to propagate: click on an object first")
         anchor = -1 if direction == "backward" else 0
-        starts = {o: b.present_slices()[anchor] for o, b in banks.items()}
+        starts = {o: b.prompted_slices()[anchor] for o, b in banks.items()}
         if start is not None:
             starts = dict.fromkeys(banks, start)
         elif only_changed:
