@@ -88,3 +88,28 @@ def test_only_plain_attention_is_replaced(monkeypatch):
         causal = F.scaled_dot_product_attention(q, q, q, is_causal=True)
     torch.testing.assert_close(found, q)
     torch.testing.assert_close(causal[..., 0, :], q[..., 0, :])
+
+
+def test_the_kernel_of_other_devices_gives_what_blocks_do():
+    """What runs on CUDA, here on the CPU: padded values, and weights of runs."""
+    from napari_octa_sam2.engine.memory_layers import Layer
+    from napari_octa_sam2.model.loading import build_network
+
+    torch.manual_seed(0)
+    network = build_network("octa-nano.yaml", input_size=128)
+    layer = Layer(network.memory_attention.layers[0], torch.float32)
+    queries = random(2, 64, 128)
+    runs = [
+        [
+            Run(random(50, 128, seed=i), random(50, 32, seed=i + 1), 4.0),
+            Run(random(3, 128, seed=i + 2), random(3, 32, seed=i + 3)),
+        ]
+        for i in (0, 10)
+    ]
+    with torch.inference_mode():
+        blocks = torch.stack(
+            [attend(q, own) for q, own in zip(queries, runs, strict=True)]
+        )
+        expected = F.linear(blocks, *layer.joined)
+        found = layer.out(layer._fused(queries, runs))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

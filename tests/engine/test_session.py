@@ -170,7 +170,7 @@ def test_memory_stays_within_its_budget_and_results_do_not_change(tiny_model):
 def test_out_of_memory_is_retried_with_empty_caches(session, monkeypatch):
     notes = []
     session._notify = notes.append
-    encode, failures = session._passes.encode, [True]
+    encode, failures = session._tracker.passes.encode, [True]
 
     def fails_once(image):
         if failures:
@@ -178,7 +178,7 @@ def test_out_of_memory_is_retried_with_empty_caches(session, monkeypatch):
             raise torch.OutOfMemoryError("no memory left")
         return encode(image)
 
-    monkeypatch.setattr(session._passes, "encode", fails_once)
+    monkeypatch.setattr(session._tracker.passes, "encode", fails_once)
     assert session.add(click()).logits[1].shape == (40, 50)
     assert "ran out of memory" in notes[0]
 
@@ -221,7 +221,7 @@ def test_lasting_out_of_memory_on_the_cpu_is_a_clear_error(session, monkeypatch)
     def fails(image):
         raise torch.OutOfMemoryError("no memory left")
 
-    monkeypatch.setattr(session._passes, "encode", fails)
+    monkeypatch.setattr(session._tracker.passes, "encode", fails)
     with pytest.raises(ModelError, match="smaller model"):
         session.add(click(index=3))
     monkeypatch.undo()
@@ -234,9 +234,9 @@ def test_a_device_that_stays_full_is_left_for_the_cpu(data, tiny_model, monkeypa
     session = Session(data, tiny_model, device="cpu", notify=notes.append)
     expected = session.add(click(index=1)).logits[1]
     session.set_prompts(1, 1, [])
-    session._slices.forget()
+    session._tracker.slices.forget()
     # the meta device takes tensors and computes nothing: a stand-in for a full one
-    session._passes.compute = Compute(torch.device("meta"), "fp32")
+    session._tracker.passes.compute = Compute(torch.device("meta"), "fp32")
     encode = Passes.encode
 
     def full_unless_on_the_cpu(self, image):
@@ -414,7 +414,7 @@ def test_what_the_head_made_of_a_slice_is_remembered_and_handed_on(data, tiny_mo
     session.add(click())
     shown = {r.slice: r.logits[1].copy() for r in session.propagate("forward")}
     for index in (4, 5):
-        output = session._banks[1].output(index)
+        output = session._tracker.banks[1].output(index)
         handed_on = output.handed_on
         assert handed_on.shape == output.logits.shape
         assert not torch.equal(handed_on, output.logits)
@@ -426,7 +426,7 @@ def test_without_a_head_the_network_remembers_its_own_masks(data, tiny_model):
     session = Session(data, tiny_model, device="cpu", precision="fp32")
     session.add(click())
     list(session.propagate("forward"))
-    output = session._banks[1].output(5)
+    output = session._tracker.banks[1].output(5)
     assert output.remembered is None
     assert output.handed_on is output.logits
 
@@ -441,7 +441,7 @@ def test_a_painted_class_stays_a_class_and_an_absent_one_ends(
     painted[5:9] = True
     given = {"mask": painted} if correction == "mask" else {"absent": True}
     session.add(Prompt(1, 6, **given))
-    assert session._banks[1].output(6).whole == whole
+    assert session._tracker.banks[1].output(6).whole == whole
 
 
 def test_objects_that_began_on_different_slices_are_followed_as_if_alone(
@@ -469,13 +469,13 @@ def test_slices_beyond_a_mark_of_absence_are_not_computed(session, monkeypatch):
     session.add(click(2, index=4, row=30.0))
     for index in (2, 7):
         session.add(Prompt(1, index, absent=True))
-    follow, followed = session._passes.follow, Counter()
+    follow, followed = session._tracker.passes.follow, Counter()
 
     def counting(features, banks, index, **kwargs):
         followed[index] += len(banks)
         return follow(features, banks, index, **kwargs)
 
-    monkeypatch.setattr(session._passes, "follow", counting)
+    monkeypatch.setattr(session._tracker.passes, "follow", counting)
     found = {r.slice: r for r in session.propagate("both")}
     assert dict(followed) == {
         i: 2 if i in (3, 5, 6) else 1 for i in range(12) if i != 4
@@ -490,7 +490,7 @@ def test_an_object_that_is_marked_present_again_is_followed_between(session):
     session.add(Prompt(1, 5, absent=True))
     session.add(click(1, index=8))
     list(session.propagate("both"))
-    outputs = session._banks[1].followed
+    outputs = session._tracker.banks[1].followed
     assert {3, 4, 6, 7, 9} <= set(outputs)
 
 
@@ -500,7 +500,7 @@ def test_a_correction_stops_where_nothing_changes(data, tiny_model):
     session = Session(flat, tiny_model, device="cpu", precision="fp32")
     session.add(click(index=3))
     list(session.propagate("both"))
-    before = {i: session._banks[1].output(i).logits for i in range(30)}
+    before = {i: session._tracker.banks[1].output(i).logits for i in range(30)}
     session.add(click(index=15))
     outwards = [r.slice for r in session.propagate(only_stale=True, only_changed=True)]
     assert outwards[0] == 15
@@ -509,7 +509,9 @@ def test_a_correction_stops_where_nothing_changes(data, tiny_model):
     downwards = [i for i in outwards if i < 15]
     assert downwards == list(range(14, 14 - len(downwards), -1))
     for side, end in ((upwards, 29), (downwards, 0)):
-        changed = [_iou(before[i], session._banks[1].output(i).logits) for i in side]
+        changed = [
+            _iou(before[i], session._tracker.banks[1].output(i).logits) for i in side
+        ]
         if side[-1] != end:
             assert min(changed[-SLICES:]) >= SAME
             assert all(
@@ -538,7 +540,7 @@ def test_a_correction_during_a_pass_is_not_forgotten(session):
 
 def test_slices_encoded_ahead_are_answered_without_encoding(session, monkeypatch):
     assert list(session.prefetch([3, 4, 99, -1])) == [3, 4]
-    monkeypatch.setattr(session._passes, "encode", None)
+    monkeypatch.setattr(session._tracker.passes, "encode", None)
     assert session.add(click(index=3)).logits[1].shape == (40, 50)
 
 
@@ -546,14 +548,16 @@ def test_features_of_an_earlier_session_are_found_again(
     data, tiny_model, tmp_path, monkeypatch
 ):
     exact = {"device": "cpu", "precision": "fp32", "feature_folder": tmp_path}
-    assert not Session(data, tiny_model, **exact)._slices.cache.store  # random weights
+    assert not Session(
+        data, tiny_model, **exact
+    )._tracker.slices.cache.store  # random weights
     model = replace(tiny_model, sha256="0" * 64)
     first = Session(data, model, **exact)
     expected = first.add(click()).logits[1]
     again = Session(data, model, **exact)
     changed = Session(data + 1, model, **exact)
     for session in (again, changed):
-        monkeypatch.setattr(session._passes, "encode", None)
+        monkeypatch.setattr(session._tracker.passes, "encode", None)
     np.testing.assert_array_equal(again.add(click()).logits[1], expected)
     with pytest.raises(TypeError):
         changed.add(click())

@@ -389,7 +389,7 @@ def test_slices_around_the_one_shown_are_encoded_ahead(qtbot, viewer, widget, ta
     begin(qtbot, viewer, widget, target)
     index = target[0]
     viewer.dims.set_current_step(0, index + 4)
-    cache = widget.runner._session._slices.cache
+    cache = widget.runner._session._tracker.slices.cache
     qtbot.waitUntil(
         lambda: all(i in cache for i in range(index + 2, index + 7)), timeout=MODEL_MS
     )

@@ -36,7 +36,7 @@ def test_the_mask_given_is_that_of_the_slice_before(network, direction, monkeypa
         return found
 
     session.add(Prompt(1, 2, ((20.0, 20.0),), (1,)))
-    first = session._banks[1].output(2).logits
+    first = session._tracker.banks[1].output(2).logits
     monkeypatch.setattr(network, "_forward_sam_heads", listening)
     assert len(list(session.propagate(direction))) == 3
     (mask_1, found_1), (mask_2, _) = given

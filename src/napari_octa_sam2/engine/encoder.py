@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-def ready_encoder(encoder: nn.Module, dtype: torch.dtype) -> nn.Module:
+def ready_encoder(encoder: Any, dtype: torch.dtype) -> Any:
     """Return an image encoder of SAM 2 whose weights are of `dtype`.
 
     The one given stays as it is, and shares its weights if they are of `dtype`

@@ -77,8 +77,8 @@ class Layer:
                 [attend(one, own) for one, own in zip(q, runs, strict=True)]
             )
             return x + F.linear(found.to(self.dtype), *self.joined)
-        found = self._fused(q.to(self.dtype), runs)
-        return x + self.out(found.float())
+        out: Tensor = self.out(self._fused(q.to(self.dtype), runs).float())
+        return x + out
 
     def think(self, x: Tensor) -> Tensor:
         """Add the feed-forward network."""
@@ -96,9 +96,10 @@ class Layer:
         if any(run.weight != 1 for run in runs[0]):
             counts = [q.new_full((len(r.keys),), r.weight) for r in runs[0]]
             mask = torch.cat(counts).log()
-        return F.scaled_dot_product_attention(
+        found = F.scaled_dot_product_attention(
             q[:, None], keys[:, None], values[:, None], mask
-        )[:, 0]
+        )
+        return found.squeeze(1)
 
 
 def turned(tokens: Tensor, turn: Turn) -> Tensor:

@@ -239,7 +239,8 @@ class Passes:
 
     def _without_memory(self, features: SliceFeatures) -> Tensor:
         tokens = features.tokens[-1].float() + self.network.no_mem_embed
-        return tokens.permute(1, 2, 0).unflatten(2, features.sizes[-1])
+        maps: Tensor = tokens.permute(1, 2, 0).unflatten(2, features.sizes[-1])
+        return maps
 
     def _seen(
         self,

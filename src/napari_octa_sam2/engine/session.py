@@ -14,7 +14,7 @@ import torch
 from napari_octa_sam2.engine.device import Compute, choose_compute, release_memory
 from napari_octa_sam2.engine.feature_cache import FeatureCache
 from napari_octa_sam2.engine.feature_store import FeatureStore
-from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
+from napari_octa_sam2.engine.memory import ObjectBank
 from napari_octa_sam2.engine.options import check_attention
 from napari_octa_sam2.engine.passes import Passes
 from napari_octa_sam2.engine.plan import Visit, plan_visits, slice_range
@@ -23,12 +23,12 @@ from napari_octa_sam2.engine.results import SliceResult
 from napari_octa_sam2.engine.settling import Settling
 from napari_octa_sam2.engine.signature import Signature, volume_hash
 from napari_octa_sam2.engine.slices import Slices
+from napari_octa_sam2.engine.tracker import Tracker
 from napari_octa_sam2.errors import ModelError, PromptError
 from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
-NOT_THERE = -32.0  # logit of an object that no prompt and no propagation has found
 T = TypeVar("T")
 
 
@@ -87,33 +87,31 @@ class Session:
         self.data = data
         self.model = model
         self.attention = check_attention(attention)
-        self.memory_bytes = memory_bytes
         self._notify = notify
         self._feature_bytes, self._feature_folder = feature_bytes, feature_folder
-        self._passes, self._slices = self._ready(choose_compute(device, precision))
-        self._banks: dict[int, ObjectBank] = {}
-        self._shown: dict[SliceOutput, torch.Tensor] = {}  # of the slice shown last
+        compute = choose_compute(device, precision)
+        self._tracker = Tracker(*self._ready(compute), memory_bytes)
         self._lock = threading.RLock()
         self._report_missing_values()
 
     @property
     def compute(self) -> Compute:
         """Device and precision in use."""
-        return self._passes.compute
+        return self._tracker.passes.compute
 
     @property
     def grid(self) -> Grid:
         """The slices: how many, and their size in pixels."""
-        return self._passes.grid
+        return self._tracker.passes.grid
 
     @property
     def objects(self) -> list[int]:
         """Ids of the objects that have prompts."""
-        return sorted(self._banks)
+        return sorted(self._tracker.banks)
 
     def prompts(self, object_id: int, index: int) -> list[Prompt]:
         """Return the prompts of an object on a slice, in order."""
-        bank = self._banks.get(object_id, ObjectBank())
+        bank = self._tracker.banks.get(object_id, ObjectBank())
         return [i.prompt for i in bank.interactions.get(index, ())]
 
     def add(self, prompt: Prompt) -> SliceResult:
@@ -151,13 +149,13 @@ class Session:
                     f"one of object {prompt.object} on slice {prompt.slice}"
                 )
         with self._lock, torch.inference_mode():
-            self._guarded(lambda: self._set_prompts(object_id, index, prompts))
-            return self._guarded(lambda: self._result(index, (object_id,)))
+            self._guarded(lambda: self._tracker.set_prompts(object_id, index, prompts))
+            return self._guarded(lambda: self._tracker.result(index, (object_id,)))
 
     def remove_object(self, object_id: int) -> None:
         """Forget an object."""
         with self._lock:
-            self._banks.pop(object_id, None)
+            self._tracker.banks.pop(object_id, None)
 
     def plan(
         self,
@@ -170,8 +168,8 @@ class Session:
         only_changed: bool = False,
     ) -> list[Visit]:
         """Return the stops that `propagate` would make with the same arguments."""
-        chosen = sorted(self._banks if objects is None else objects)
-        banks = {o: self._banks[o] for o in chosen if o in self._banks}
+        chosen = sorted(self._tracker.banks if objects is None else objects)
+        banks = {o: self._tracker.banks[o] for o in chosen if o in self._tracker.banks}
         if not banks:
             raise PromptError("no prompt to propagate: click on an object first")
         anchor = -1 if direction == "backward" else 0
@@ -235,24 +233,26 @@ class Session:
         )
         met = {o for visit in visits for o in visit.objects}
         with self._lock, torch.inference_mode():
-            corrected = {o: b for o in met if (b := self._banks[o]).is_corrected}
-            edited = {o: set(self._banks[o].edited) for o in met}
-            settling = Settling({o: max(b.edited) for o, b in corrected.items()})
+            banks = {o: self._tracker.banks[o] for o in met}
+            edited = {o: set(bank.edited) for o, bank in banks.items()}
+            settling = Settling(
+                {o: max(b.edited) for o, b in banks.items() if b.is_corrected}
+            )
             for object_id in met:
-                self._guarded(partial(self._settle, object_id))
+                self._guarded(partial(self._tracker.settle, object_id))
         for visit in visits:
             with self._lock, torch.inference_mode():
-                ids = [o for o in visit.objects if o in self._banks]
+                ids = [o for o in visit.objects if o in self._tracker.banks]
                 if only_changed:
-                    ids = self._unsettled(ids, visit, settling)
+                    ids = self._tracker.unsettled(ids, visit, settling)
                 if not ids:
                     continue
-                self._guarded(partial(self._visit, ids, visit, settling))
-                result = self._guarded(partial(self._result, visit.slice, ids))
+                self._guarded(partial(self._tracker.visit, ids, visit, settling))
+                result = self._guarded(partial(self._tracker.result, visit.slice, ids))
             yield result
         with self._lock:
-            for object_id in met & set(self._banks):
-                self._banks[object_id].finish(edited[object_id])
+            for object_id in met & set(self._tracker.banks):
+                self._tracker.banks[object_id].finish(edited[object_id])
 
     def prefetch(self, indices: Iterable[int]) -> Iterator[int]:
         """Encode slices that are likely to be clicked on next; yield each one done.
@@ -262,133 +262,16 @@ class Session:
         for index in indices:
             if 0 <= index < self.grid.slices:
                 with self._lock, torch.inference_mode():
-                    self._guarded(partial(self._slices.features, index))
+                    self._guarded(partial(self._encode, index))
                 yield index
+
+    def _encode(self, index: int) -> None:
+        self._tracker.slices.features(index)
 
     def memory_nbytes(self) -> int:
         """Return the bytes held by the objects' memory and the feature cache."""
         with self._lock:
-            banks = self._banks.values()
-            held = sum(bank.nbytes + bank.key_nbytes for bank in banks)
-            return held + self._slices.cache.nbytes
-
-    def _set_prompts(
-        self, object_id: int, index: int, prompts: Sequence[Prompt]
-    ) -> None:
-        bank = self._banks.setdefault(object_id, ObjectBank())
-        old = bank.interactions.get(index, [])
-        same = 0
-        while same < min(len(old), len(prompts)) and old[same].prompt == prompts[same]:
-            same += 1
-        chain = old[:same]
-        for prompt in prompts[same:]:
-            features = self._slices.features(index)
-            output = self._passes.answer(features, bank, chain, prompt)
-            chain = [*chain, Interaction(prompt, output)]
-        if chain:
-            bank.interactions[index] = chain
-            bank.pending[index] = chain[-1].output
-        else:
-            bank.forget_prompts(index)
-        bank.edit(index)
-        if not bank.interactions:
-            del self._banks[object_id]
-
-    def _settle(self, object_id: int) -> None:
-        """Remember the slices prompted since the last propagation."""
-        bank = self._banks[object_id]
-        for index in sorted(bank.pending):
-            output = bank.pending[index]
-            if output.memory is None:
-                self._remember(index, [output], from_prompt=True)
-            bank.prompted[index] = bank.pending.pop(index)
-
-    def _visit(self, ids: Sequence[int], visit: Visit, settling: Settling) -> None:
-        index, reverse = visit.slice, visit.reverse
-        for object_id in ids:
-            self._settle(object_id)
-        banks = {o: self._banks[o] for o in ids}
-        for bank in banks.values():
-            bank.reverse[index] = reverse
-            bank.fresh.add(index)
-        gone = {o for o, b in banks.items() if b.ends_before(index)}
-        for object_id in gone:
-            banks[object_id].followed.pop(index, None)
-        due = [o for o, b in banks.items() if o not in gone and index not in b.prompted]
-        if not due:
-            return
-        features = self._slices.features(index)
-        outputs = self._passes.follow(
-            features, [banks[o] for o in due], index, reverse=reverse
-        )
-        self._remember(index, outputs, from_prompt=False)
-        for object_id, output in zip(due, outputs, strict=True):
-            old = banks[object_id].followed.get(index)
-            if banks[object_id].is_corrected:
-                before = None if old is None else old.handed_on
-                settling.note(object_id, index, reverse, before, output.handed_on)
-            banks[object_id].followed[index] = output
-        self._trim(index, list(banks.values()))
-
-    def _unsettled(
-        self, ids: Sequence[int], visit: Visit, settling: Settling
-    ) -> list[int]:
-        """Return the objects to visit; what is known of the others still holds."""
-        settled = {o for o in ids if settling.has_settled(o, visit.reverse)}
-        for bank in (self._banks[o] for o in settled):
-            bank.fresh |= {visit.slice} & bank.outdated
-        return [o for o in ids if o not in settled]
-
-    def _trim(self, index: int, banks: Sequence[ObjectBank]) -> None:
-        """Hold what is remembered to the budget."""
-        if sum(b.nbytes for b in self._banks.values()) > self.memory_bytes:
-            for bank in banks:
-                bank.drop_unreachable(
-                    index, self._passes.network.max_obj_ptrs_in_encoder
-                )
-        if sum(b.key_nbytes for b in self._banks.values()) > self.memory_bytes:
-            for bank in self._banks.values():
-                bank.keep_keys(set())
-
-    def _remember(
-        self, index: int, outputs: Sequence[SliceOutput], *, from_prompt: bool
-    ) -> None:
-        shown = None
-        if self._passes.remembers_refined:
-            shown = self._show(index, outputs)
-        features = self._slices.features(index)
-        self._passes.remember(features, outputs, shown, from_prompt=from_prompt)
-
-    def _show(self, index: int, outputs: Sequence[SliceOutput]) -> list[torch.Tensor]:
-        """Return logits at the slice's resolution, made once for each output."""
-        new = [output for output in outputs if output not in self._shown]
-        if new:
-            shown = self._passes.show(new, self._slices.reading(index))
-            self._shown |= zip(new, shown, strict=True)
-        return [self._shown[output] for output in outputs]
-
-    def _result(self, index: int, changed: Sequence[int]) -> SliceResult:
-        outputs = {o: bank.output(index) for o, bank in self._banks.items()}
-        found = {o: output for o, output in outputs.items() if output is not None}
-        shown = self._show(index, list(found.values()))
-        self._shown = dict(zip(found.values(), shown, strict=True))
-        logits = {
-            o: tensor[0, 0].float().cpu().numpy()
-            for o, tensor in zip(found, shown, strict=True)
-        }
-        for object_id in set(changed) - set(found):
-            shape = (self.grid.rows, self.grid.cols)
-            logits[object_id] = np.full(shape, NOT_THERE, np.float32)
-        return SliceResult(
-            slice=index,
-            logits=logits,
-            changed=tuple(changed),
-            confidence={
-                o: found[o].iou * float(found[o].score.sigmoid())
-                for o in changed
-                if o in found
-            },
-        )
+            return self._tracker.nbytes
 
     def _ready(self, compute: Compute) -> tuple[Passes, Slices]:
         passes = Passes(
@@ -438,13 +321,12 @@ class Session:
 
     def _make_room(self) -> bool:
         """Take less memory than before; return False if there is no way left."""
-        passes = self._passes
-        self._slices.forget()
-        for bank in self._banks.values():
-            bank.keep_keys(set())
+        passes = self._tracker.passes
+        self._tracker.make_room()
         release_memory(passes.compute.device)
         if passes.together > 1:
-            passes.together = max(1, min(passes.together, len(self._banks)) // 2)
+            at_a_time = min(passes.together, len(self._tracker.banks))
+            passes.together = max(1, at_a_time // 2)
             self._notify(
                 "the device ran out of memory: cached features were dropped, and "
                 f"{passes.together} objects are followed at a time"
@@ -457,14 +339,7 @@ class Session:
 
     def _move_to_cpu(self) -> None:
         old = self.compute.device
-        self._passes, self._slices = self._ready(choose_compute("cpu"))
-        self._shown.clear()
-        for bank in self._banks.values():
-            for output in bank.outputs():
-                output.move(self.compute.device)
-            for chain in bank.interactions.values():
-                for interaction in chain:
-                    interaction.output.move(self.compute.device)
+        self._tracker.move(*self._ready(choose_compute("cpu")))
         release_memory(old)
         self._notify(f"{old.type} is out of memory: going on with the CPU, slower")
 
