@@ -95,7 +95,7 @@ class Layer:
         mask = None
         if any(run.weight != 1 for run in runs[0]):
             counts = [q.new_full((len(r.keys),), r.weight) for r in runs[0]]
-            mask = torch.cat(counts).log()
+            mask = torch.cat(counts).log()[None]
         found = F.scaled_dot_product_attention(
             q[:, None], keys[:, None], values[:, None], mask
         )
