@@ -72,7 +72,10 @@ corrects.
 
 "Clips" are clips a step, slices a clip, its pixels, and the side of the network's
 input to which they are scaled; the learning rate is the highest one. Each phase begins
-with the weights of the one before.
+with the weights of the one before. The result is the mean of the weights after
+{averaged} (Wortsman et al., "Model soups", 2022): the last phases make corrections and
+large vessels better and following worse, and the mean, compared with both ends on
+phantoms, kept most of either.
 
 The record is of a run that was changed on the way; a repeated one will differ. Phases
 1 to 4 were run with an earlier refinement head, of which nothing was kept: the head of
@@ -80,8 +83,9 @@ these weights begins with phase 5. Before phase 6 its last layers were begun ane
 was now told what hangs together with the clicks; from phase 7 on it believes the
 network's mask only so far. Phases 1 to 3 were run with a generator whose motion moved
 the image but not the truth, and phases before 7 with single vessels labelled less
-generously. The network was not trained on what it remembers now, the refined masks. One
-CPU thread in phase 1 and half of phase 2, then two, beside other work.
+generously. Only from phase 9 on does the network see in training what it remembers, the
+refined masks. One or two CPU threads, beside other work; the pauses of phases 9 and 10
+are in their time.
 
 ![Loss and Dice while training](images/{name}-training.png)
 
@@ -159,6 +163,7 @@ def render(card: Mapping[str, Any]) -> str:
             "machine": ", ".join(f"{k} {v}" for k, v in training["machine"].items()),
             "phases": table(phase_rows(training)),
             "figures": figures(training),
+            "averaged": " and ".join(training["averaged"]),
             "head": table(head_rows(training)),
             "grid": card["input_size"] // 4,
         }

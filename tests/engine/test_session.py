@@ -521,6 +521,20 @@ def test_a_correction_stops_where_nothing_changes(data, tiny_model):
     assert len(outwards) < 30
 
 
+def test_a_mask_that_was_given_bounds_a_correction_and_stays(session):
+    session.add(click(index=2))
+    painted = np.zeros((40, 50), bool)
+    painted[10:20, 12:30] = True
+    shown = session.add(Prompt(1, 7, mask=painted)).mask(1)
+    list(session.propagate("both"))
+    session.add(click(index=4, row=30.0))
+    found = {r.slice: r for r in session.propagate(only_stale=True, only_changed=True)}
+    assert 7 in found
+    assert max(found) == 7
+    np.testing.assert_array_equal(found[7].mask(1), shown)
+    assert not session.plan(only_stale=True)
+
+
 def _iou(a, b):
     a, b = a > 0, b > 0
     return float((a & b).sum() / max(1, (a | b).sum())) if (a | b).any() else 1.0

@@ -35,6 +35,8 @@ from napari_octa_sam2.training.losses import (
     refined_loss,
     soft_dice_loss,
 )
+from napari_octa_sam2.training.recipes import RECIPES
+from napari_octa_sam2.training.record import mean_weights
 from napari_octa_sam2.training.sources import PairFolder, Scene
 from napari_octa_sam2.training.walk import Interaction, Parts, walk
 
@@ -346,3 +348,16 @@ def test_bad_settings_are_refused(tmp_path):
         list(recipes.train("nope", tmp_path))
     with pytest.raises(TrainingError, match="found no pair"):
         PairFolder([tmp_path])
+
+
+def test_the_mean_of_weights_leaves_counts_alone():
+    one = {"a": torch.tensor([1.0, 2.0]), "steps": torch.tensor(7)}
+    other = {"a": torch.tensor([3.0, -2.0]), "steps": torch.tensor(9)}
+    found = mean_weights([one, other])
+    assert found["a"].tolist() == [2.0, 0.0]
+    assert found["steps"].item() == 7
+
+
+def test_every_recipe_averages_phases_that_it_has():
+    for recipe in RECIPES.values():
+        assert set(recipe.averaged) <= {phase.name for phase in recipe.phases}

@@ -76,7 +76,7 @@ class Report:
         blocks = ["# Benchmark"]
         blocks += [] if self.complete else [f"**{STOPPED}.**"]
         blocks.append(f"{self.headline()}.")
-        blocks += [f"## {case}\n\n{_piped(table)}" for case, table in self.tables()]
+        blocks += [f"## {case}\n\n{piped(table)}" for case, table in self.tables()]
         blocks.append(f"```json\n{json.dumps(dict(self.record), indent=1)}\n```")
         return "\n\n".join(blocks) + "\n"
 
@@ -130,7 +130,8 @@ def _aligned(table: Table) -> str:
     )
 
 
-def _piped(table: Table) -> str:
+def piped(table: Table) -> str:
+    """Return a table as Markdown."""
     header, *body = table
     return "\n".join(
         f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *body]

@@ -167,6 +167,12 @@ class ObjectBank:
         }
         return all(self.interactions[i][-1].prompt.absent for i in nearest)
 
+    def is_certain(self, index: int) -> bool:
+        """Whether the mask of a slice was given, and that before the last edits."""
+        if index not in self.interactions or index in self.edited:
+            return False
+        return self.interactions[index][-1].prompt.mask is not None
+
     def forget_prompts(self, index: int) -> None:
         """Take a slice's prompts away; what propagation found there is shown again."""
         for held in (self.interactions, self.pending, self.prompted):

@@ -64,6 +64,8 @@ class Passes:
         self.network = network.to(compute.device)
         self.refinement = refinement and refinement.to(compute.device)
         self.compute, self.grid = compute, grid
+        if compute.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")  # TF32, where it stays float32
         self.together = TOGETHER
         self._recall = Recall(self.network, compute.dtype, pooled=pooled)
         self._exact = getattr(network, "encodes_exactly", False)

@@ -29,16 +29,24 @@ class Settling:
         self, object_id: int, index: int, reverse: bool, old: Tensor | None, new: Tensor
     ) -> None:
         """Take note of an object's mask logits on a slice, before and now."""
-        if object_id not in self._last:  # edited only after the pass had begun
-            return
-        is_beyond = reverse or index > self._last[object_id]
-        is_same = old is not None and _iou(old > 0, new > 0) >= SAME
         key = (object_id, reverse)
-        self._same[key] = self._same[key] + 1 if is_same and is_beyond else 0
+        is_same = old is not None and _iou(old > 0, new > 0) >= SAME
+        is_one_more = is_same and self._is_beyond(object_id, index, reverse)
+        self._same[key] = self._same[key] + 1 if is_one_more else 0
+
+    def bound(self, object_id: int, index: int, reverse: bool) -> None:
+        """Take note of a slice whose mask is certain: a pass ends there."""
+        if self._is_beyond(object_id, index, reverse):
+            self._same[object_id, reverse] = SLICES
 
     def has_settled(self, object_id: int, reverse: bool) -> bool:
         """Whether slices further on would stay as they are."""
         return self._same[object_id, reverse] >= SLICES
+
+    def _is_beyond(self, object_id: int, index: int, reverse: bool) -> bool:
+        """Whether a slice is behind the edits; False for what was edited since."""
+        last = self._last.get(object_id)
+        return last is not None and (reverse or index > last)
 
 
 def _iou(a: Tensor, b: Tensor) -> float:

@@ -104,8 +104,10 @@ class Tracker:
         due = [o for o, b in banks.items() if o not in gone and index not in b.prompted]
         if due:
             self._follow({o: banks[o] for o in due}, index, reverse, settling)
-        for bank in banks.values():
+        for object_id, bank in banks.items():
             bank.fresh.add(index)
+            if bank.is_corrected and bank.is_certain(index):
+                settling.bound(object_id, index, reverse)
         self._trim(index, list(banks.values()))
 
     def _follow(

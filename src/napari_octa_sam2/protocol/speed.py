@@ -9,9 +9,12 @@ from itertools import islice
 
 import numpy as np
 
+from napari_octa_sam2.bench.contest import prepare_reference
+from napari_octa_sam2.bench.engine import EngineRun
+from napari_octa_sam2.bench.runs import Run, laps
+from napari_octa_sam2.bench.settings import Settings
 from napari_octa_sam2.engine.session import Session
-from napari_octa_sam2.model.loading import LoadedModel, build_network
-from napari_octa_sam2.model.registry import get_entry
+from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.protocol.records import Sample, Target
 from napari_octa_sam2.volume.phantom import make_enface
@@ -19,6 +22,7 @@ from napari_octa_sam2.volume.phantom import make_enface
 NAME = "speed"
 TITLE = "warm clicks and propagation of 1 object on 304 x 304 pixels, on the CPU"
 STOCK = "sam2.1_hiera_tiny"
+STOCK_SIZE = 1024
 SIZE = 304  # OCTA-500 at 3 mm
 CLICKS = 20
 FOLLOWED = 8  # slices of the stock network, whose memory holds seven
@@ -31,7 +35,8 @@ TARGETS = {
 }
 PROMPTS = (
     f"median of {CLICKS} first clicks on a slice whose features are known; median "
-    f"slice of a propagation, interleaved with that of {STOCK} with random weights"
+    "slice of a propagation, interleaved with that of SAM 2's own predictor of "
+    f"{STOCK} with random weights"
 )
 
 
@@ -39,8 +44,8 @@ def measure(model: LoadedModel, stopped: Callable[[], bool]) -> list[Sample]:
     """Return click latency and slices a second; nothing if stopped on the way."""
     data = slices(1 + FOLLOWED * PER_STOCK_SLICE)
     clicks = click_times(Session(data[:1], model, device="cpu"))
-    own = slice_times(Session(data, model, device="cpu"))
-    stock = slice_times(Session(data, stock_model(), device="cpu"))
+    own = slice_times(EngineRun(data, model, device="cpu"))
+    stock = slice_times(stock_run(data[: 1 + FOLLOWED]))
     seconds: list[float] = []
     stock_seconds: list[float] = []
     for _ in range(FOLLOWED):
@@ -63,9 +68,10 @@ def measure(model: LoadedModel, stopped: Callable[[], bool]) -> list[Sample]:
     return [Sample(model.name, values, detail=detail)]
 
 
-def stock_model() -> LoadedModel:
-    """Return SAM 2.1 tiny with random weights: its speed does not depend on them."""
-    return LoadedModel(build_network(get_entry(STOCK).config), STOCK, "")
+def stock_run(data: np.ndarray) -> Run:
+    """Return SAM 2's own predictor on a volume: its speed does not need its weights."""
+    settings = Settings(model=STOCK, random=True, device="cpu")
+    return prepare_reference(settings, STOCK_SIZE)(data)
 
 
 def click_times(session: Session) -> list[float]:
@@ -81,17 +87,14 @@ def click_times(session: Session) -> list[float]:
     return times
 
 
-def slice_times(session: Session) -> Iterator[float]:
+def slice_times(run: Run) -> Iterator[float]:
     """Yield the seconds of each slice that is followed from a click on the first."""
-    middle = session.data.shape[1] / 2
-    session.add(Prompt(1, 0, ((middle, middle),), (1,)))
-    following = session.propagate("forward")
+    middle = SIZE / 2
+    run.click(Prompt(1, 0, ((middle, middle),), (1,)))
+    following = laps(run.follow(), run.device)
     next(following)  # the clicked slice itself
-    while True:
-        began = time.perf_counter()
-        if next(following, None) is None:
-            return
-        yield time.perf_counter() - began
+    for lap in following:
+        yield lap.seconds
 
 
 def slices(count: int) -> np.ndarray:

@@ -21,7 +21,12 @@ from napari_octa_sam2.model.loading import (
 from napari_octa_sam2.model.refinement import RefinementHead
 from napari_octa_sam2.training.clips import ClipConfig
 from napari_octa_sam2.training.fit import FitConfig, StepReport, fit
-from napari_octa_sam2.training.record import export, joined, split_into
+from napari_octa_sam2.training.record import (
+    export,
+    joined,
+    mean_weights,
+    split_into,
+)
 from napari_octa_sam2.training.sources import (
     Mixture,
     PairFolder,
@@ -155,15 +160,22 @@ REFINEMENT_HEAD = (
 class Recipe:
     """Phases of a training, and the configuration of the network that is trained.
 
-    Without `config` a refinement head is trained behind a model that is given.
+    Without `config` a refinement head is trained behind a model that is given. The
+    result is the mean of the weights after the phases `averaged`, or the last weights
+    (Wortsman et al., "Model soups", 2022).
     """
 
     phases: tuple[Phase, ...]
     config: str | None = None
+    averaged: tuple[str, ...] = ()
 
 
 RECIPES = {
-    "octa-nano": Recipe(OCTA_NANO, config="octa-nano.yaml"),
+    "octa-nano": Recipe(
+        OCTA_NANO,
+        config="octa-nano.yaml",
+        averaged=("8-full-field-refinement", "10-full-field-together"),
+    ),
     "refinement": Recipe(REFINEMENT_HEAD),
 }
 
@@ -258,6 +270,10 @@ def train(
     about: dict[str, Any] = {
         "data": ["phantom"] + ([] if rossa is None else ["ROSSA (MIT licence)"])
     }
+    if recipe.averaged:
+        ends = [folder / phase / "weights.safetensors" for phase in recipe.averaged]
+        weights = mean_weights([load_file(end) for end in ends])
+        about["averaged"] = list(recipe.averaged)
     if recipe.config is None:
         weights = _head_alone(weights)
         about["model"] = str(model)

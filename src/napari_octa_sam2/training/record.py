@@ -37,6 +37,17 @@ def split_into(weights: Mapping[str, Tensor], network: Any, refinement: Any) -> 
     refinement.load_state_dict(head)
 
 
+def mean_weights(ends: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of weights of the same network; of counts, the first."""
+    first, *_ = ends
+    return {
+        key: torch.stack([end[key] for end in ends]).mean(0)
+        if value.is_floating_point()
+        else value
+        for key, value in first.items()
+    }
+
+
 def export(
     weights: Mapping[str, Tensor],
     folder: Path,

@@ -1,0 +1,99 @@
+"""Write `benchmark.md` and its pictures from runs of `napari-octa-sam2 bench`.
+
+    python docs/benchmark.py RUN/bench.json ...
+
+Runs of the same model become one section and one picture.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from napari_octa_sam2.bench.plot import draw
+from napari_octa_sam2.bench.report import Report, piped
+from napari_octa_sam2.bench.settings import CASE_NAMES, Settings
+
+DOCS = Path(__file__).parent
+INTRODUCTION = """# Benchmark
+
+The engine beside SAM 2's own video predictor (`sam2` 1.1.0): the same weights,
+prompts and slices, the same threads, slice by slice in turn, in one run. Each figure
+is a median. The reference runs in float32, as it does on a CPU; the engine in what
+`--precision auto` chooses. Times are those of a busy, shared machine: the ratios are
+what to look at.
+
+Random weights take as long as trained ones, but their logits lie near zero, where a
+rounding error moves borders: masks of trained weights are compared in the section of
+`octa-nano`. In float32 the logits are those of SAM 2's predictor within 1e-4
+(`tests/engine/test_equality.py`). What is saved, and how: [the engine](engine.md).
+
+Made by the commands below and `python docs/benchmark.py RUN/bench.json ...`.
+"""
+OPTIONS = {
+    "cases": "--cases",
+    "sizes": "--sizes",
+    "objects": "--objects",
+    "slices": "--slices",
+    "repeats": "--repeats",
+    "sample": "--sample",
+    "pixels": "--pixels",
+    "limit": "--limit",
+    "feature_mb": "--feature-mb",
+    "precision": "--precision",
+    "attention": "--attention",
+}
+
+
+def main() -> None:
+    """Write the page and the pictures."""
+    reports = [
+        Report.from_json(json.loads(Path(name).read_text("utf-8")))
+        for name in sys.argv[1:]
+    ]
+    reports.sort(key=lambda report: str(report.record["model"]), reverse=True)
+    blocks = [INTRODUCTION]
+    for model, alike in groupby(reports, lambda report: str(report.record["model"])):
+        blocks.append(_section(model, list(alike)))
+    (DOCS / "benchmark.md").write_text("\n".join(blocks), "utf-8")
+
+
+def _section(model: str, reports: list[Report]) -> str:
+    exact = [r for r in reports if r.record["settings"]["attention"] == "exact"]
+    drawn = [row for report in exact for row in report.rows]
+    drawn.sort(key=lambda row: CASE_NAMES.index(row.case))
+    picture = f"benchmark-{model.replace('.', '-')}.png"
+    draw(Report(reports[0].record, tuple(drawn), True)).savefig(
+        DOCS / "images" / picture
+    )
+    record = reports[0].record
+    blocks = [
+        f"## {model}, {record['weights']} weights\n",
+        f"{reports[0].headline()}. torch {record['versions']['torch']}.\n",
+        f"![Times and memory](images/{picture})\n",
+    ]
+    for report in reports:
+        blocks.append(f"```\n{_command(report)}\n```\n")
+        for case, table in report.tables():
+            blocks.append(f"**{case}**\n\n{piped(table)}\n")
+    return "\n".join(blocks)
+
+
+def _command(report: Report) -> str:
+    settings = report.record["settings"]
+    usual = json.loads(json.dumps(Settings().to_json()))
+    words = [f"napari-octa-sam2 bench --model {settings['model']}"]
+    if settings["random"]:
+        words.append("--random")
+    for key, option in OPTIONS.items():
+        value = settings[key]
+        if value is not None and value != usual[key]:
+            given = ",".join(map(str, value)) if isinstance(value, list) else value
+            words.append(f"{option} {given}")
+    return " ".join([*words, f"--threads {report.record['threads']}"])
+
+
+if __name__ == "__main__":
+    main()
