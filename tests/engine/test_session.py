@@ -307,7 +307,6 @@ def test_unknown_device_and_precision():
 def test_bf16_gives_nearly_the_masks_of_fp32(data, tiny_model, session, monkeypatch):
     # a rounding error must not decide about a whole piece of a random mask
     monkeypatch.setattr(tiny_model.network, "connected", False)
-    monkeypatch.setattr(tiny_model.network, "encodes_exactly", False)
     other = Session(data, tiny_model, device="cpu", precision="bf16")
     found = other.add(click()).logits[1]
     expected = session.add(click()).logits[1]
@@ -315,13 +314,12 @@ def test_bf16_gives_nearly_the_masks_of_fp32(data, tiny_model, session, monkeypa
     assert not np.array_equal(found, expected)
 
 
-def test_what_encodes_exactly_answers_from_the_slice_alone_as_in_fp32(
-    data, tiny_model, session
-):
-    other = Session(data, tiny_model, device="cpu", precision="bf16")
-    np.testing.assert_array_equal(
-        other.add(click()).logits[1], session.add(click()).logits[1]
-    )
+def test_a_network_may_prefer_a_precision(data, tiny_model, monkeypatch):
+    assert Session(data, tiny_model, device="cpu").compute.precision == "fp32"
+    monkeypatch.setattr(type(tiny_model.network), "precision", "bf16")
+    assert Session(data, tiny_model, device="cpu").compute.precision == "bf16"
+    chosen = Session(data, tiny_model, device="cpu", precision="fp32")
+    assert chosen.compute.precision == "fp32"
 
 
 def test_a_class_is_asked_for_and_corrected_by_clicks(session):

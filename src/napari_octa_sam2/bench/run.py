@@ -17,13 +17,13 @@ from napari_octa_sam2.bench import (
     second_pass,
     speed,
 )
-from napari_octa_sam2.bench.contest import has_weights, reference_name
+from napari_octa_sam2.bench.contest import has_weights, load, reference_name
 from napari_octa_sam2.bench.machine import describe
 from napari_octa_sam2.bench.records import Row
 from napari_octa_sam2.bench.report import Report
 from napari_octa_sam2.bench.runs import Stopped
 from napari_octa_sam2.bench.settings import Settings
-from napari_octa_sam2.engine.device import choose_compute
+from napari_octa_sam2.engine.device import compute_for
 
 CASES = {
     case.NAME: case
@@ -74,7 +74,8 @@ def run_bench(
 
 
 def _record(settings: Settings) -> dict[str, Any]:
-    compute = choose_compute(settings.device, settings.precision)
+    network = load(settings, settings.sizes[0]).network
+    compute = compute_for(network, settings.device, settings.precision)
     weights = "trained" if has_weights(settings) else "random"
     return {
         "model": settings.model,

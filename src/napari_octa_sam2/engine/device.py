@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -79,6 +80,19 @@ def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
         elif kind == "cpu" and is_bf16_faster():
             precision = "bf16"
     return Compute(torch.device(kind if device == "auto" else device), precision)
+
+
+def compute_for(network: Any, device: str, precision: str) -> Compute:
+    """Return `choose_compute`, where ``"auto"`` is what a network prefers, if it does.
+
+    Raises
+    ------
+    ModelError
+        As `choose_compute`.
+    """
+    if precision == "auto":
+        precision = getattr(network, "precision", precision)
+    return choose_compute(device, precision)
 
 
 def release_memory(device: torch.device) -> None:

@@ -35,7 +35,7 @@ TOGETHER = 16  # objects that go through a pass at a time, where they fit the de
 RECALLED_ON_CPU = 1  # one object's attention fills the caches of a CPU
 # Decoder and refinement head stay in float32: less precision gains them nothing, and
 # whether an object is there, and where thin vessels end, hangs on the last digits.
-REDUCED = ("encode", "remember")
+REDUCED = ("encode", "remember")  # memory attention reduces its products alone
 
 
 class Passes:
@@ -68,9 +68,7 @@ class Passes:
             torch.set_float32_matmul_precision("high")  # TF32, where it stays float32
         self.together = TOGETHER
         self._recall = Recall(self.network, compute.dtype, pooled=pooled)
-        self._exact = getattr(network, "encodes_exactly", False)
-        self._dtype = torch.float32 if self._exact else compute.dtype
-        self._encoder = ready_encoder(self.network.image_encoder, self._dtype)
+        self._encoder = ready_encoder(self.network.image_encoder, compute.dtype)
 
     @property
     def remembers_refined(self) -> bool:
@@ -82,7 +80,7 @@ class Passes:
         """Return the features of one image ``(1, 3, size, size)``."""
         network, decoder = self.network, self.network.sam_mask_decoder
         with self._stage("encode"):
-            image = image.to(self.compute.device, self._dtype)
+            image = image.to(self.compute.device, self.compute.dtype)
             levels = self._encoder(image)["backbone_fpn"]
             if network.use_high_res_features_in_sam:
                 levels[:2] = decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1])
@@ -215,8 +213,8 @@ class Passes:
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        reduced = name in REDUCED and not (name == "encode" and self._exact)
-        with record_function(name), self.compute.passes() if reduced else nullcontext():
+        context = self.compute.passes() if name in REDUCED else nullcontext()
+        with record_function(name), context:
             yield
 
     def _adopt(

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from napari_octa_sam2.engine.device import Compute, choose_compute, release_memory
+from napari_octa_sam2.engine.device import Compute, compute_for, release_memory
 from napari_octa_sam2.engine.feature_cache import FeatureCache
 from napari_octa_sam2.engine.feature_store import FeatureStore
 from napari_octa_sam2.engine.memory import ObjectBank
@@ -42,7 +42,7 @@ class Session:
         read slice by slice and never changed.
     model : LoadedModel
     device, precision : str
-        As for `napari_octa_sam2.engine.device.choose_compute`.
+        As for `napari_octa_sam2.engine.device.compute_for`.
     attention : {"exact", "pooled"}
         ``"pooled"`` is the fast mode: memory is attended to at half its resolution,
         which changes masks a little.
@@ -89,7 +89,7 @@ class Session:
         self.attention = check_attention(attention)
         self._notify = notify
         self._feature_bytes, self._feature_folder = feature_bytes, feature_folder
-        compute = choose_compute(device, precision)
+        compute = compute_for(model.network, device, precision)
         self._tracker = Tracker(*self._ready(compute), memory_bytes)
         self._lock = threading.RLock()
         self._report_missing_values()
@@ -339,7 +339,8 @@ class Session:
 
     def _move_to_cpu(self) -> None:
         old = self.compute.device
-        self._tracker.move(*self._ready(choose_compute("cpu")))
+        compute = compute_for(self.model.network, "cpu", "auto")
+        self._tracker.move(*self._ready(compute))
         release_memory(old)
         self._notify(f"{old.type} is out of memory: going on with the CPU, slower")
 

@@ -43,7 +43,7 @@ class OctaSAM2(SAM2Base):  # type: ignore[misc]
 
     connected = True  # single objects are in one piece with what was prompted
     remembers_refined = True  # memory is of the masks that are shown
-    encodes_exactly = True  # vessels of a few pixels show it when the encoder does not
+    precision = "fp32"  # vessels of a few pixels, and single pieces, hang on digits
 
     def __init__(
         self, *args: Any, classes: Sequence[str], decoder_width: int, **kwargs: Any
