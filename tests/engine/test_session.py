@@ -156,6 +156,7 @@ def test_memory_stays_within_its_budget_and_results_do_not_change(tiny_model):
         precision="fp32",
         feature_bytes=1,
         memory_bytes=1,
+        key_bytes=1,
     )
     for session in (roomy, tight):
         session.add(click(index=0))

@@ -50,8 +50,10 @@ class Session:
         Most bytes of image features to keep in memory.
     memory_bytes : int
         Most bytes of the objects' memory to keep; beyond it, memory of slices that a
-        propagation cannot reach from a prompted one is dropped. As much again may be
-        kept of its keys, which save time.
+        propagation cannot reach from a prompted one is dropped.
+    key_bytes : int
+        Most bytes to keep of the keys of that memory, which save time; there are as
+        many as objects, whatever the number of slices.
     feature_folder : Path, optional
         Folder of a `FeatureStore`: features are kept there as well, and are there
         still when the volume is opened again.
@@ -78,8 +80,9 @@ class Session:
         device: str = "auto",
         precision: str = "auto",
         attention: str = "exact",
-        feature_bytes: int = 1 << 28,
-        memory_bytes: int = 1 << 28,
+        feature_bytes: int = 1 << 27,
+        memory_bytes: int = 1 << 27,
+        key_bytes: int = 1 << 30,
         feature_folder: Path | None = None,
         notify: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -90,7 +93,7 @@ class Session:
         self._notify = notify
         self._feature_bytes, self._feature_folder = feature_bytes, feature_folder
         compute = compute_for(model.network, device, precision)
-        self._tracker = Tracker(*self._ready(compute), memory_bytes)
+        self._tracker = Tracker(*self._ready(compute), memory_bytes, key_bytes)
         self._lock = threading.RLock()
         self._report_missing_values()
 

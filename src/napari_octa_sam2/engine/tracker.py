@@ -25,13 +25,15 @@ class Tracker:
     ----------
     passes : Passes
     slices : Slices
-    memory_bytes : int
+    memory_bytes, key_bytes : int
         As for `Session`.
     """
 
-    def __init__(self, passes: Passes, slices: Slices, memory_bytes: int) -> None:
+    def __init__(
+        self, passes: Passes, slices: Slices, memory_bytes: int, key_bytes: int
+    ) -> None:
         self.passes, self.slices = passes, slices
-        self.memory_bytes = memory_bytes
+        self.memory_bytes, self.key_bytes = memory_bytes, key_bytes
         self.banks: dict[int, ObjectBank] = {}
         self._shown: dict[SliceOutput, torch.Tensor] = {}  # of the slice shown last
 
@@ -144,7 +146,7 @@ class Tracker:
                 bank.drop_unreachable(
                     index, self.passes.network.max_obj_ptrs_in_encoder
                 )
-        if sum(b.key_nbytes for b in self.banks.values()) > self.memory_bytes:
+        if sum(b.key_nbytes for b in self.banks.values()) > self.key_bytes:
             for bank in self.banks.values():
                 bank.keep_keys(set())
 
