@@ -115,8 +115,8 @@ threshold best for each image. Written by `docs/studies.py`.
 - Single vessels in depth slices are followed poorly: one click often finds a part of a
   tree, and where vessels cross or touch an object spreads. Mark ends as "absent" in the
   prompt file, click on several slices, follow a shorter range.
-- A negative click beside a single vessel can take much of it away: undo it, and add
-  positive ones.
+- A negative click beside a single vessel can still take much of it away: undo it, and
+  add positive ones.
 - In depth slices the FAZ ends where the layers do, which flow hardly shows: expect to
   correct it.
 - The generator was tuned while looking at the distributions of OCTA-500's training

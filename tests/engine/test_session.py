@@ -315,6 +315,18 @@ def test_bf16_gives_nearly_the_masks_of_fp32(data, tiny_model, session, monkeypa
     assert not np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)]
+)
+def test_features_are_kept_in_the_precision_of_the_session(
+    data, tiny_model, precision, dtype
+):
+    session = Session(data, tiny_model, device="cpu", precision=precision)
+    session.add(click())
+    features = session._tracker.slices.features(4)
+    assert {tokens.dtype for tokens in features.tokens} == {dtype}
+
+
 def test_a_network_may_prefer_a_precision(data, tiny_model, monkeypatch):
     assert Session(data, tiny_model, device="cpu").compute.precision == "fp32"
     monkeypatch.setattr(type(tiny_model.network), "precision", "bf16")

@@ -86,7 +86,10 @@ class Passes:
                 levels[:2] = decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1])
             levels = levels[-network.num_feature_levels :]
             tokens = [level.flatten(2).permute(2, 0, 1) for level in levels]
-        return SliceFeatures(tuple(t.contiguous() for t in tokens))
+        # the neck adds in float32, which would be kept at twice the size
+        return SliceFeatures(
+            tuple(t.contiguous().to(self.compute.dtype) for t in tokens)
+        )
 
     def read(self, image: Tensor) -> Reading:
         """Return what the refinement head sees in a slice ``(1, 1, slow, fast)``."""
