@@ -30,6 +30,15 @@ rounding error moves borders: masks of trained weights are compared in the secti
 `octa-nano`. In float32 the logits are those of SAM 2's predictor within 1e-4
 (`tests/engine/test_equality.py`). What is saved, and how: [the engine](engine.md).
 
+In the second pass "what changed" goes from the corrected slice onwards, as the dock
+does, and is compared with the predictor begun there; "all slices" is compared with its
+full pass, which alters slices before the corrected one as well. The reference is timed
+on a sample of its slices and scaled, which the table says.
+
+`octa-nano` differs more where anything is rounded or pooled: where a piece of a vessel
+hangs on by a pixel, a mask has it or has not. It is compared with itself in float32,
+and runs in float32 unless told otherwise. CUDA and MPS have not been measured.
+
 Made by the commands below and `python docs/benchmark.py RUN/bench.json ...`.
 """
 OPTIONS = {
