@@ -186,7 +186,8 @@ def test_speed_is_that_of_the_medians(tiny_model, monkeypatch):
     assert speed.measure(tiny_model, lambda: True) == []
 
 
-def test_slices_are_timed_one_by_one(tiny_model):
+def test_slices_are_timed_one_by_one(tiny_model, monkeypatch):
+    monkeypatch.setattr(speed, "SIZE", 32)
     data = np.zeros((4, 32, 32), np.uint8)
     run = EngineRun(data, tiny_model, device="cpu")
     times = list(islice(speed.slice_times(run), 9))

@@ -77,7 +77,7 @@ def _bars(
         one, other = (row.figures.get(name) for name in names)
         if one and other:
             factor = one / other if "frames" not in label else other / one
-            text = f"  {factor:.2g} x"
+            text = f"  {factor:.{0 if factor >= 10 else 1}f} x"
             axes.text(max(one, other), place, text, va="center", fontsize="small")
     axes.set_yticks(places, [_name(row) for row in rows])
     axes.invert_yaxis()
