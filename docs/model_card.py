@@ -163,7 +163,7 @@ def render(card: Mapping[str, Any]) -> str:
             "machine": ", ".join(f"{k} {v}" for k, v in training["machine"].items()),
             "phases": table(phase_rows(training)),
             "figures": figures(training),
-            "averaged": " and ".join(training["averaged"]),
+            "averaged": " and ".join(training.get("averaged", ["the last phase"])),
             "head": table(head_rows(training)),
             "grid": card["input_size"] // 4,
         }
