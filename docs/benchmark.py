@@ -13,8 +13,9 @@ from itertools import groupby
 from pathlib import Path
 
 from napari_octa_sam2.bench.plot import draw
-from napari_octa_sam2.bench.report import Report, piped
+from napari_octa_sam2.bench.report import Report
 from napari_octa_sam2.bench.settings import CASE_NAMES, Settings
+from napari_octa_sam2.tables import piped
 
 DOCS = Path(__file__).parent
 INTRODUCTION = """# Benchmark

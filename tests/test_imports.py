@@ -18,7 +18,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
     {"errors"},
-    {"volume", "prompts", "metrics"},
+    {"volume", "prompts", "metrics", "tables"},
     {"model", "engine", "training", "demo", "doctor", "overview", "protocol", "bench"},
     {"layers", "annotation", "prompt_layers", "_reader", "_writer", "_sample_data"},
     {"widgets", "cli", "__init__", "__main__"},

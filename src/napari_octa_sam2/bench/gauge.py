@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import torch
+
+from napari_octa_sam2.engine.device import return_free_memory
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -23,7 +24,8 @@ class Gauge:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        _give_back()
+        gc.collect()
+        return_free_memory()  # reused, it would not count
         if device.type == "cuda":
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
@@ -46,18 +48,6 @@ class Gauge:
         if _STATUS.is_file():
             return _status("VmHWM")
         return _peak_by_usage()
-
-
-def _give_back() -> None:
-    """Return freed memory to the system; reused, it would not count.
-
-    Where the C library cannot (only glibc can), peaks may look lower than they are.
-    """
-    gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
 
 def _status(name: str) -> int:

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_octa_sam2.bench.records import Row
-from napari_octa_sam2.errors import WriteError
-from napari_octa_sam2.protocol.report import require_folder
+from napari_octa_sam2.tables import Table, aligned, piped, writing
 
 FILES = ("bench.json", "table.md", "bench.png")
 STOPPED = "INCOMPLETE: the run was stopped"
 UNKNOWN = "not measured"
-Table = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Report:
         """Return all tables as plain text for a terminal."""
         blocks = [] if self.complete else [STOPPED]
         blocks.append(self.headline())
-        blocks += [f"{case}\n{_aligned(table)}" for case, table in self.tables()]
+        blocks += [f"{case}\n{aligned(table)}" for case, table in self.tables()]
         return "\n\n".join(blocks)
 
     def markdown(self) -> str:
@@ -90,18 +88,13 @@ class Report:
         """
         from napari_octa_sam2.bench.plot import draw
 
-        paths = [require_folder(folder) / name for name in FILES]
-        as_json, as_markdown, as_picture = paths
-        try:
+        with writing(folder):
+            paths = [folder / name for name in FILES]
+            as_json, as_markdown, as_picture = paths
             text = json.dumps(self.to_json(), indent=1) + "\n"
             as_json.write_text(text, "utf-8")
             as_markdown.write_text(self.markdown(), "utf-8")
             draw(self).savefig(as_picture)
-        except OSError as error:
-            raise WriteError(
-                f"cannot write the figures into {folder}: {error.strerror}; choose a "
-                "folder that you may write to"
-            ) from error
         return paths
 
 
@@ -118,21 +111,3 @@ def _table(rows: Sequence[Row]) -> Table:
 
 def _cell(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.4g}"
-
-
-def _aligned(table: Table) -> str:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) for text, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in table
-    )
-
-
-def piped(table: Table) -> str:
-    """Return a table as Markdown."""
-    header, *body = table
-    return "\n".join(
-        f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *body]
-    )

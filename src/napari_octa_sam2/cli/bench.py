@@ -10,11 +10,11 @@ import typer
 from napari_octa_sam2.bench.settings import CASE_NAMES, QUICK, Settings
 from napari_octa_sam2.cli.console import (
     AsJson,
-    print_json,
     progress,
-    say,
+    show_report,
     stop_on_signal,
 )
+from napari_octa_sam2.tables import require_folder
 
 USUAL = Settings()
 
@@ -110,21 +110,12 @@ def bench(
 
 def _measure(settings: Settings, out: Path | None, as_json: bool) -> None:
     from napari_octa_sam2.bench.run import run_bench
-    from napari_octa_sam2.protocol.report import require_folder
 
     if out is not None:
         require_folder(out)
     with stop_on_signal() as stopped, progress("rows") as tell:
         report = run_bench(settings, progress=tell, cancelled=stopped)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.table())
-    for path in [] if out is None else report.write(out):
-        say(f"written: {path}")
-    if not report.complete:
-        say("error: interrupted; the figures are of what was done")
-        raise typer.Exit(1)
+    show_report(report, out, as_json)
 
 
 def _names(text: str) -> list[str]:

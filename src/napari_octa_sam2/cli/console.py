@@ -15,6 +15,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from napari_octa_sam2.errors import WriteError
+from napari_octa_sam2.tables import aligned
 from napari_octa_sam2.volume.writers import check_target
 
 AsJson = Annotated[
@@ -82,10 +83,47 @@ def print_pairs(pairs: Mapping[str, str]) -> None:
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows of equal length in columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+    typer.echo(aligned(rows))
+
+
+class Report(Protocol):
+    """Figures of a run that may have been stopped."""
+
+    @property
+    def complete(self) -> bool:
+        """False if it was."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        ...
+
+    def table(self) -> str:
+        """Return tables as plain text."""
+        ...
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write files into a folder; return their paths."""
+        ...
+
+
+def show_report(report: Report, out: Path | None, as_json: bool) -> None:
+    """Print a report, and write it to a folder where there is one.
+
+    Raises
+    ------
+    typer.Exit
+        With status 1 if the run was stopped.
+    """
+    if as_json:
+        print_json(report.to_json())
+    else:
+        typer.echo(report.table())
+    for path in [] if out is None else report.write(out):
+        say(f"written: {path}")
+    if not report.complete:
+        say("error: interrupted; the figures are of what was done")
+        raise typer.Exit(1)
 
 
 def say(text: str) -> None:

@@ -18,17 +18,18 @@ from napari_octa_sam2.cli.console import (
     print_json,
     progress,
     say,
+    show_report,
     stop_on_signal,
 )
 from napari_octa_sam2.cli.segmentation import Model, Refine, Refinement, load
 from napari_octa_sam2.errors import PromptError, ReadError
+from napari_octa_sam2.tables import require_folder
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import LabelSet
 from napari_octa_sam2.volume.readers import read_labels, read_volume
 
 if TYPE_CHECKING:
     from napari_octa_sam2.model.loading import LoadedModel
-    from napari_octa_sam2.protocol.report import Report
 
 OF_LABELS = ("prediction", "truth", "labels", "slices", "csv")
 OF_PROTOCOL = (
@@ -180,8 +181,6 @@ def _judge(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    from napari_octa_sam2.protocol.report import require_folder
-
     if out is not None:
         require_folder(out)
     with stop_on_signal() as stopped:
@@ -198,19 +197,7 @@ def _judge(
                 progress=tell,
                 cancelled=stopped,
             )
-    _show(report, out, as_json)
-
-
-def _show(report: Report, out: Path | None, as_json: bool) -> None:
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.table())
-    for path in [] if out is None else report.write(out):
-        say(f"written: {path}")
-    if not report.complete:
-        say("error: interrupted; the figures are of what was done")
-        raise typer.Exit(1)
+    show_report(report, out, as_json)
 
 
 def _task_names(text: str | None) -> list[str] | None:

@@ -32,6 +32,7 @@ class Layer:
         If it is not built as in SAM 2.1.
     """
 
+    @torch.no_grad()
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
         own, cross = layer.self_attn, layer.cross_attn_image
         if not all(

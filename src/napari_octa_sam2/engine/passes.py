@@ -1,7 +1,7 @@
 """The passes of a network over a slice: encode, recall, decode, refine, remember.
 
-They change neither features nor banks: what they find comes back. A slice is encoded
-once, and its objects go through the rest together.
+A slice is encoded once, and its objects go through the rest together. What is found
+comes back; banks stay as they are, but for the keys they keep of their memory.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
+from napari_octa_sam2.engine.device import return_free_memory
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
 from napari_octa_sam2.engine.passes import Passes
 from napari_octa_sam2.engine.plan import Visit
@@ -15,6 +17,7 @@ from napari_octa_sam2.engine.settling import Settling
 from napari_octa_sam2.engine.slices import Slices
 from napari_octa_sam2.prompts import Prompt
 
+TRIM_EVERY = 1.0  # seconds between two returns of free memory to the system
 NOT_THERE = -32.0  # logit of an object that no prompt and no propagation has found
 
 
@@ -36,6 +39,7 @@ class Tracker:
         self.memory_bytes, self.key_bytes = memory_bytes, key_bytes
         self.banks: dict[int, ObjectBank] = {}
         self._shown: dict[SliceOutput, torch.Tensor] = {}  # of the slice shown last
+        self._trim_due = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -149,6 +153,10 @@ class Tracker:
         if sum(b.key_nbytes for b in self.banks.values()) > self.key_bytes:
             for bank in self.banks.values():
                 bank.keep_keys(set())
+        now = time.monotonic()
+        if self.passes.compute.device.type == "cpu" and now >= self._trim_due:
+            return_free_memory()
+            self._trim_due = now + TRIM_EVERY
 
     def _remember(
         self, index: int, outputs: Sequence[SliceOutput], *, from_prompt: bool

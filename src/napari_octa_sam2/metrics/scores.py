@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_octa_sam2.errors import WriteError
+from napari_octa_sam2.tables import aligned
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,7 @@ class Evaluation:
         header = ["object", "name", "Dice", "IoU", "precision", "recall", "clDice"]
         header += [f"HD95 [{self.unit}]", f"truth [{self.unit}^3]", "predicted"]
         cells = [[_cell(v) for v in list(row.values())[:-1]] for row in self.rows()]
-        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-        lines = [
-            "  ".join(
-                text.ljust(width) if column < 2 else text.rjust(width)
-                for column, (text, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in [header, *cells]
-        ]
+        lines = [aligned([header, *cells], names=2)]
         if self.false_objects:
             found = ", ".join(
                 f"{i} ({n} voxels)" for i, n in self.false_objects.items()

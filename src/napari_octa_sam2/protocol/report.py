@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_octa_sam2.errors import WriteError
 from napari_octa_sam2.protocol.clicks import CAP, CLICKS, LEVELS
 from napari_octa_sam2.protocol.records import SLICE_DICE, Figure, TaskReport
+from napari_octa_sam2.tables import aligned, piped, writing
 
 FILES = ("clicks.json", "clicks.csv", "clicks.md", "clicks.png")
+NAMES = 2  # columns of names, before those of figures
 Rows = list[list[str]]
 _FIGURES = ["task", "figure", "n", "mean", "SD", "median", "min", "max", "worst"]
 _MEASURES = {"dice": "Dice", "cldice": "clDice"}
@@ -68,10 +69,10 @@ class Report:
     def table(self) -> str:
         """Return both tables as plain text for a terminal."""
         blocks = ["" if self.complete else "INCOMPLETE: the run was stopped"]
-        blocks.append(_aligned(self.figures()))
+        blocks.append(aligned(self.figures(), NAMES))
         if len(curves := self.curves()) > 1:
             blocks.append(f"against clicks (NoC: clicks needed, at most {CAP})")
-            blocks.append(_aligned(curves))
+            blocks.append(aligned(curves, NAMES))
         return "\n\n".join(block for block in blocks if block)
 
     def markdown(self) -> str:
@@ -83,9 +84,9 @@ class Report:
         )
         return (
             f"# {model['name']}: click protocol\n\n{stopped}{prompts}\n\n"
-            f"{_piped(self.figures())}\n\n"
+            f"{piped(self.figures(), NAMES)}\n\n"
             f"NoC: clicks needed for a Dice, {CAP} where it is not reached.\n\n"
-            f"{_piped(self.curves())}\n\n"
+            f"{piped(self.curves(), NAMES)}\n\n"
             f"```json\n{json.dumps(dict(self.record), indent=1)}\n```\n"
         )
 
@@ -99,20 +100,15 @@ class Report:
         """
         from napari_octa_sam2.protocol.plot import draw
 
-        paths = [require_folder(folder) / name for name in FILES]
-        as_json, as_csv, as_markdown, as_plot = paths
-        try:
+        with writing(folder):
+            paths = [folder / name for name in FILES]
+            as_json, as_csv, as_markdown, as_plot = paths
             text = json.dumps(self.to_json(), indent=1) + "\n"
             as_json.write_text(text, "utf-8")
             with as_csv.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(self._single_values())
             as_markdown.write_text(self.markdown(), "utf-8")
             draw(self.tasks, title=self.record["model"]["name"]).savefig(as_plot)
-        except OSError as error:
-            raise WriteError(
-                f"cannot write the figures into {folder}: {error.strerror}; choose a "
-                "folder that you may write to"
-            ) from error
         return paths
 
     def _single_values(self) -> Rows:
@@ -125,24 +121,6 @@ class Report:
                     if not math.isnan(value)
                 ]
         return rows
-
-
-def require_folder(folder: Path) -> Path:
-    """Return `folder`, made if need be.
-
-    Raises
-    ------
-    WriteError
-        If it is a file, or cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(
-            f"{folder}: expected a folder for the figures, found that it cannot be "
-            f"made ({error.strerror}); choose another one"
-        ) from error
-    return folder
 
 
 def _figure_row(task: TaskReport, figure: Figure) -> list[str]:
@@ -186,20 +164,3 @@ def _clicks_needed(task: TaskReport) -> list[str]:
 
 def _cell(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{value:.4g}"
-
-
-def _aligned(rows: Rows) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if column < 2 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def _piped(rows: Rows) -> str:
-    header, *body = rows
-    rule = ["---"] * 2 + ["--:"] * (len(header) - 2)
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
