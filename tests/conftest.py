@@ -51,6 +51,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that work is saved in: no test finds that of another."""
+    monkeypatch.setenv("NAPARI_OCTA_SAM2_PROJECTS", str(tmp_path / "projects"))
+    return tmp_path / "projects"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_display = sys.platform == "linux" and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

@@ -18,9 +18,10 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
     {"errors"},
-    {"volume", "prompts", "metrics", "tables"},
+    {"volume", "prompts", "metrics", "tables", "review", "project"},
     {"model", "engine", "training", "demo", "doctor", "overview", "protocol", "bench"},
-    {"layers", "annotation", "prompt_layers", "_reader", "_writer", "_sample_data"},
+    {"layers", "annotation", "prompt_layers", "settings"}
+    | {"_reader", "_writer", "_sample_data"},
     {"widgets", "cli", "__init__", "__main__"},
 )
 QT = {"qtpy", "PyQt5", "PyQt6", "PySide6", "superqt"}

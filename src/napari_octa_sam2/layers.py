@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,20 @@ def object_colormap() -> Any:
     from napari.utils.colormaps import CyclicLabelColormap
 
     return CyclicLabelColormap(colors=["transparent", *OBJECTS])
+
+
+def object_colours(hidden: Collection[int]) -> Any:
+    """Return `object_colormap` with the `hidden` objects transparent."""
+    if not hidden:
+        return object_colormap()
+    from napari.utils.colormaps import DirectLabelColormap
+
+    shown = object_colormap()
+    last = max(hidden) + len(OBJECTS)
+    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
+    for number in range(1, last + 1):
+        colours[number] = "transparent" if number in hidden else shown.map(number)
+    return DirectLabelColormap(color_dict=colours)
 
 
 def volume_layers(volume: OctaVolume) -> list[LayerData]:

@@ -37,6 +37,8 @@ STYLE = {
 CLICK = {"ls": "", "ms": 7, "mec": "black", "mew": 0.8, "clip_on": False}
 POSITIVE: dict[str, Any] = CLICK | {"marker": "P", "mfc": "white"}
 NEGATIVE: dict[str, Any] = CLICK | {"marker": "X", "mfc": "#D55E00"}
+SCRIBBLE: dict[str, Any] = {"lw": 1.8, "solid_capstyle": "round"}
+LINES = ("#D55E00", "white")  # negative, positive
 SLICES = 6
 
 
@@ -218,6 +220,11 @@ def _draw_slice(
             continue
         for (row, column), positive in zip(prompt.points, prompt.labels, strict=True):
             axes.plot(column, row, **(POSITIVE if positive else NEGATIVE))
+        for scribble in prompt.scribbles:
+            rows, columns = zip(*scribble.path, strict=True)
+            axes.plot(columns, rows, **SCRIBBLE, color=LINES[scribble.label])
+        if prompt.polygon is not None:
+            _draw_polygon(axes, prompt.polygon)
         if prompt.box is not None:
             _draw_box(axes, prompt.box)
     name = volume.slice_names[index] if volume.slice_names else f"slice {index}"
@@ -259,14 +266,16 @@ def _contour(axes: Axes, mask: np.ndarray, colour: str, width: float) -> None:
 
 
 def _draw_box(axes: Axes, box: tuple[float, float, float, float]) -> None:
-    from matplotlib.patches import Rectangle
-
     top, left, bottom, right = box
-    axes.add_patch(
-        Rectangle(
-            (left, top), right - left, bottom - top, fill=False, ec="white", ls="--"
-        )
-    )
+    corners = ((top, left), (top, right), (bottom, right), (bottom, left))
+    _draw_polygon(axes, corners)
+
+
+def _draw_polygon(axes: Axes, vertices: Sequence[tuple[float, float]]) -> None:
+    from matplotlib.patches import Polygon
+
+    outline = [(column, row) for row, column in vertices]
+    axes.add_patch(Polygon(outline, fill=False, ec="white", ls="--"))
 
 
 def _draw_scale_bar(axes: Axes, geometry: ScanGeometry, columns: int) -> None:
@@ -301,6 +310,11 @@ def _draw_key(
         style = POSITIVE if positive else NEGATIVE
         kind = "positive" if positive else "negative"
         handles.append(Line2D([], [], label=f"{kind} click", **style))
+    given = prompts.prompts if prompts else ()
+    for label in sorted({s.label for p in given for s in p.scribbles}, reverse=True):
+        kind = "positive" if label else "negative"
+        line = Line2D([], [], **SCRIBBLE, color=LINES[label], label=f"{kind} scribble")
+        handles.append(line)
     _legend(figure, handles, None, loc="outside lower right")
 
 

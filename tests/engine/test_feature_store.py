@@ -15,10 +15,12 @@ import pytest
 import torch
 import zarr
 
-from napari_octa_sam2.engine import feature_store, signature
+from napari_octa_sam2.engine import feature_store
 from napari_octa_sam2.engine.feature_cache import Tensors
 from napari_octa_sam2.engine.feature_store import FeatureStore
-from napari_octa_sam2.engine.signature import Signature, volume_hash
+from napari_octa_sam2.engine.signature import Signature
+from napari_octa_sam2.volume import identity
+from napari_octa_sam2.volume.identity import volume_hash
 
 SIGNATURE = Signature("volume", "model", 64, "bf16")
 SLICES = 10
@@ -214,7 +216,7 @@ def test_the_volume_hash_is_that_of_the_values_wherever_they_lie(
 ) -> None:
     data = np.random.default_rng(0).normal(size=(7, 4, 5)).astype(np.float32)
     expected = volume_hash(data)
-    monkeypatch.setattr(signature, "BLOCK", 2 * data[0].nbytes)
+    monkeypatch.setattr(identity, "BLOCK", 2 * data[0].nbytes)
     stored = zarr.create_array(tmp_path / "volume.zarr", data=data, chunks=(3, 4, 5))
     np.save(tmp_path / "volume.npy", data)
     mapped = np.load(tmp_path / "volume.npy", mmap_mode="r")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_octa_sam2.engine.results import SliceResult, label_dtype
+from napari_octa_sam2.engine.results import SliceResult, answer_confidence, label_dtype
 
 
 def result(logits, changed):
@@ -37,3 +37,19 @@ def test_what_an_object_loses_goes_to_the_one_beneath():
 )
 def test_label_dtype(largest, expected):
     assert np.dtype(label_dtype(largest)) == expected
+
+
+@pytest.mark.parametrize(
+    ("presence", "iou", "is_shown", "expected"),
+    [
+        (0.9, 0.8, True, 0.72),
+        (0.1, 0.8, True, 0.08),  # shown, though it is probably not there
+        (0.1, 0.8, False, 0.9),  # surely over: the answer is right
+        (0.9, 0.8, False, 0.1),  # probably there, but no pixel is found
+        (1.0, 1.5, True, 1.0),  # a network may predict an IoU above 1
+        (1.0, -0.5, True, 0.0),
+    ],
+)
+def test_confidence_is_in_the_answer(presence, iou, is_shown, expected):
+    found = answer_confidence(presence, iou, is_shown=is_shown)
+    assert found == pytest.approx(expected)

@@ -139,7 +139,7 @@ def test_an_absent_prompt_gives_an_empty_mask_and_conditions_the_rest(session):
     before = masks(session.propagate("forward"))
     result = session.add(Prompt(1, 7, absent=True))
     assert not result.mask(1).any()
-    assert result.confidence[1] < 0.01
+    assert result.confidence[1] == 1.0
     after = masks(session.propagate("forward"))
     assert not (after[7][1] > 0).any()
     assert not np.array_equal(after[9][1], before[9][1])
@@ -599,3 +599,39 @@ def test_pooled_attention_is_near_the_exact_one(data, tiny_model):
         assert np.corrcoef(a.logits[1].ravel(), b.logits[1].ravel())[0, 1] > 0.9
     with pytest.raises(ModelError, match="exact, pooled"):
         Session(data, tiny_model, device="cpu", attention="quick")
+
+
+def test_the_answer_that_an_object_is_over_can_be_sure(session, monkeypatch):
+    session.add(click(index=2))
+    network = session.model.network
+    bias = network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias
+    with monkeypatch.context() as patch:
+        patch.setattr(bias, "data", torch.full_like(bias, -8.0))
+        over = next(r for r in session.propagate("forward") if r.slice == 3)
+    assert not over.mask(1).any()
+    assert over.confidence[1] > 0.99
+    output = session._tracker.banks[1].output(3)
+    assert over.confidence[1] == 1 - float(output.score.sigmoid())
+    there = next(r for r in session.propagate("forward") if r.slice == 3)
+    output = session._tracker.banks[1].output(3)
+    assert there.mask(1).any()
+    assert there.confidence[1] == output.iou * float(output.score.sigmoid())
+
+
+def test_what_the_annotator_gave_is_certain(session):
+    session.add(click(index=2))
+    mask = np.zeros((40, 50), bool)
+    mask[10:20, 10:20] = True
+    assert session.add(Prompt(1, 4, mask=mask)).confidence == {1: 1.0}
+    outline = ((5.0, 5.0), (5.0, 25.0), (25.0, 25.0))
+    assert session.add(Prompt(1, 5, polygon=outline)).confidence == {1: 1.0}
+    assert session.add(Prompt(1, 7, absent=True)).confidence == {1: 1.0}
+    found = {r.slice: r.confidence[1] for r in session.propagate("forward")}
+    certain = [index for index, value in found.items() if value == 1]
+    assert certain == [4, 5, 7, 8, 9, 10, 11]
+    assert session.add(click(index=4, row=30.0)).confidence[1] < 1
+
+
+def test_an_object_that_is_not_known_has_no_confidence(session):
+    session.add(click(index=2))
+    assert session.set_prompts(1, 2, []).confidence == {}

@@ -11,7 +11,7 @@ from qtpy.QtTest import QTest
 from napari_octa_sam2.engine.segment import segment
 from napari_octa_sam2.prompts import Prompt, PromptSet
 from napari_octa_sam2.widgets._objects import CLASS
-from napari_octa_sam2.widgets._worker import Ended, Opened
+from napari_octa_sam2.widgets._worker import Ended, Open, Opened
 
 MODEL_MS = 60_000
 
@@ -105,8 +105,8 @@ def test_the_main_job(qtbot, viewer, widget, target, tmp_path):
     np.testing.assert_array_equal(labels.data, complete)
 
     # save, reopen: the same labels and prompts
-    widget.save_labels(tmp_path / "labels.ome.zarr")
-    widget.save_prompts(tmp_path / "prompts.json")
+    widget.commands.save_labels(tmp_path / "labels.ome.zarr")
+    widget.commands.save_prompts(tmp_path / "prompts.json")
     assert PromptSet.read(tmp_path / "prompts.json") == annotation.prompts()
     (opened,) = viewer.open(tmp_path / "labels.ome.zarr", plugin="napari-octa-sam2")
     assert isinstance(opened, Labels)
@@ -125,20 +125,20 @@ def test_box_objects_and_loaded_prompts(qtbot, viewer, widget, target, tmp_path)
     assert annotation.current == 2
     assert widget.objects.table.rowCount() == 2
     press(viewer, Qt.Key.Key_R)
-    assert annotation.drawn.boxes.mode == "add_rectangle"
+    assert annotation.drawn.shapes.mode == "add_rectangle"
     rows, cols = np.argwhere(mask).min(0), np.argwhere(mask).max(0)
     corners = [
         (index, rows[0], rows[1]), (index, rows[0], cols[1]),
         (index, cols[0], cols[1]), (index, cols[0], rows[1]),
     ]  # fmt: skip
-    annotation.drawn.boxes.add_rectangles(np.array(corners, float))
+    annotation.drawn.shapes.add_rectangles(np.array(corners, float))
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
     assert (annotation.labels.data[index] == 2).any()
-    widget.save_prompts(tmp_path / "p.json")
+    widget.commands.save_prompts(tmp_path / "p.json")
     saved = annotation.labels.data.copy()
-    widget.remove_object()
+    widget.commands.run("remove")
     assert not (annotation.labels.data == 2).any()
-    widget.load_prompts(tmp_path / "p.json")
+    widget.commands.load_prompts(tmp_path / "p.json")
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
     np.testing.assert_array_equal(annotation.labels.data, saved)
 
@@ -163,7 +163,7 @@ def test_everything_of_a_class_is_asked_for_and_corrected(
     annotation, labels = widget.annotation, widget.annotation.labels
     table = widget.objects.table
     table.selectRow(0)
-    widget.remove_object()
+    widget.commands.run("remove")
     assert list(annotation.objects) == [2]
     viewer.dims.set_current_step(0, index)
     assert not settle().any()
@@ -181,7 +181,7 @@ def test_everything_of_a_class_is_asked_for_and_corrected(
     click(viewer, annotation.image, (index, row, col), Qt.KeyboardModifier.AltModifier)
     corrected = settle()
     assert (corrected != asked).any()
-    widget.save_prompts(tmp_path / "p.json")
+    widget.commands.save_prompts(tmp_path / "p.json")
     first, second = PromptSet.read(tmp_path / "p.json").prompts
     assert first == Prompt(2, index, whole="FAZ")
     assert (second.object, second.slice, second.labels) == (2, index, (0,))
@@ -192,21 +192,22 @@ def test_everything_of_a_class_is_asked_for_and_corrected(
     press(viewer, Qt.Key.Key_U)
     assert not settle().any()
     assert annotation.prompts().prompts == ()
-    widget.load_prompts(tmp_path / "p.json")
+    widget.commands.load_prompts(tmp_path / "p.json")
     np.testing.assert_array_equal(settle(), corrected)
     assert annotation.prompts().prompts == (first, second)
 
 
 def test_a_model_without_class_prompts_says_so(viewer, widget):
-    widget.new_object()
+    widget.commands.run("new")
     widget.objects.table.cellWidget(1, CLASS).setCurrentText("FAZ")
     assert widget.prompts.ask.toolTip() == "The model is not loaded yet."
     widget.runner.close()
     record = {"model": {"name": "stock"}, "device": "cpu"}
-    widget._respond(Opened(record, ()))
+    asked = Open(widget.annotation.data, "stock", "cpu")
+    widget.conversation._respond(Opened(asked, record, ()))
     assert not widget.prompts.ask.isEnabled()
     assert "cannot be asked for every FAZ" in widget.prompts.ask.toolTip()
-    widget._respond(Opened(record, ("RV", "FAZ")))
+    widget.conversation._respond(Opened(asked, record, ("RV", "FAZ")))
     assert widget.prompts.ask.isEnabled()
     widget.objects.table.selectRow(0)
     assert "Choose the class" in widget.prompts.ask.toolTip()
@@ -215,8 +216,8 @@ def test_a_model_without_class_prompts_says_so(viewer, widget):
 def test_points_of_the_user_become_prompts(qtbot, viewer, widget, target):
     index, row, col, _ = target
     mine = viewer.add_points([[index, row, col]], scale=widget.source.image.scale)
-    widget.prompts.points.value = mine
-    widget.adopt_points()
+    widget.prompts.layer.value = mine
+    widget.commands.run("adopt")
     qtbot.waitUntil(
         lambda: widget.annotation.labels.data[index].any(), timeout=MODEL_MS
     )
@@ -237,7 +238,7 @@ def test_layers_that_cannot_be_segmented_say_why(
     bad = viewer.add_image(data, rgb=rgb, contrast_limits=(0, 1))
     widget.source.image = bad
     layers = list(viewer.layers)
-    widget.click_tool()
+    widget.commands.run("click")
     assert expected in notices[-1]
     assert expected in widget.status.text()
     assert list(viewer.layers) == layers
@@ -262,7 +263,7 @@ def test_removing_the_image_loses_nothing(qtbot, viewer, widget, notices, target
     assert "was removed" in notices[-1]
     assert annotation.labels in viewer.layers
     assert annotation.points in viewer.layers
-    widget.propagate()
+    widget.commands.run("propagate")
     assert "Open an image first" in notices[-1]
 
 
@@ -296,12 +297,12 @@ def test_another_image_and_back_keeps_both_annotations(qtbot, viewer, widget, ta
         first.image.data[:3].copy(), name="other", scale=first.image.scale
     )
     widget.source.image = other
-    widget.click_tool()
+    widget.commands.run("click")
     assert widget.annotation.image is other
     widget.annotation.points.add([1, 40, 40])
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
     widget.source.image = first.image
-    widget.click_tool()
+    widget.commands.run("click")
     assert widget.annotation is first
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
     assert len(first.points.data) == 1
@@ -363,7 +364,7 @@ def test_every_button_does_what_it_says(
     push("Undo")
     assert len(annotation.points.data) == 1
     push("Box")
-    assert annotation.drawn.boxes.mode == "add_rectangle"
+    assert annotation.drawn.shapes.mode == "add_rectangle"
     push("Remove")
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=MODEL_MS)
 

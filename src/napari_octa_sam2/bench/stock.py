@@ -80,14 +80,15 @@ class StockRun:
             self._state = predictor.init_state(video_path="")
 
     def click(self, prompt: Prompt) -> StockAnswer:
-        """Answer a first click of an object on a slice."""
+        """Answer a first click or scribble of an object on a slice."""
+        clicks = np.array(prompt.clicks, float)
         with self._autocast():
             _, ids, masks = self.predictor.add_new_points_or_box(
                 self._state,
                 frame_idx=prompt.slice,
                 obj_id=prompt.object,
-                points=np.array(prompt.points, np.float32)[:, ::-1].copy(),
-                labels=np.array(prompt.labels, np.int32),
+                points=clicks[:, 1::-1].astype(np.float32),
+                labels=clicks[:, 2].astype(np.int32),
             )
         return _answer(prompt.slice, ids, masks)
 

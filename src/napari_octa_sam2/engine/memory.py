@@ -42,7 +42,7 @@ class SliceOutput:
     whole : str, optional
         Class that the object is everything of.
     given : numpy.ndarray of bool, optional
-        The mask of a mask prompt, shape ``(slow, fast)``.
+        The mask of a mask or polygon prompt, shape ``(slow, fast)``.
     """
 
     logits: Tensor
@@ -171,7 +171,7 @@ class ObjectBank:
         """Whether the mask of a slice was given, and that before the last edits."""
         if index not in self.interactions or index in self.edited:
             return False
-        return self.interactions[index][-1].prompt.mask is not None
+        return self.interactions[index][-1].prompt.gives_mask
 
     def forget_prompts(self, index: int) -> None:
         """Take a slice's prompts away; what propagation found there is shown again."""

@@ -112,7 +112,7 @@ class Passes:
         """
         index = prompt.slice
         previous = before[-1].output if before else bank.followed.get(index)
-        if prompt.mask is not None or prompt.absent:
+        if prompt.gives_mask or prompt.absent:
             return self._adopt(features, prompt, previous)
         chain = since_restart([i.prompt for i in before], prompt)
         points = point_input(self.network, chain, self.grid)
@@ -136,11 +136,7 @@ class Passes:
         output.whole = chain[0].whole
         if output.whole is None and previous is not None:
             output.whole = previous.whole
-        output.clicks = tuple(
-            (row, col, label)
-            for p in chain
-            for (row, col), label in zip(p.points, p.labels, strict=True)
-        )
+        output.clicks = tuple(click for p in chain for click in p.clicks)
         return output
 
     def follow(
@@ -224,9 +220,10 @@ class Passes:
         self, features: SliceFeatures, prompt: Prompt, previous: SliceOutput | None
     ) -> SliceOutput:
         """Return a mask that is given as the output."""
-        mask = prompt.mask
+        size = (self.grid.rows, self.grid.cols)
+        mask = prompt.given(size)
         if mask is None:
-            mask = np.zeros((self.grid.rows, self.grid.cols), bool)
+            mask = np.zeros(size, bool)
         rows, cols = features.sizes[-1]
         with self._stage("decode"):
             found = self.network._use_mask_as_output(

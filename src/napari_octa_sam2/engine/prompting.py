@@ -31,7 +31,7 @@ def since_restart(earlier: list[Prompt], prompt: Prompt) -> list[Prompt]:
     Earlier points of the slice are repeated, as in SAM 2's predictor; a box or a class
     starts anew, because it must come first.
     """
-    chain = [p for p in earlier if p.mask is None and not p.absent] + [prompt]
+    chain = [p for p in earlier if not (p.gives_mask or p.absent)] + [prompt]
     starts = [
         i for i, p in enumerate(chain) if p.box is not None or p.whole is not None
     ]
@@ -39,7 +39,7 @@ def since_restart(earlier: list[Prompt], prompt: Prompt) -> list[Prompt]:
 
 
 def point_input(network: Any, chain: list[Prompt], grid: Grid) -> dict[str, Tensor]:
-    """Return points and box as SAM 2 takes them: (x, y) in pixels of its input."""
+    """Return clicks and box as SAM 2 takes them: (x, y) in pixels of its input."""
     coords: list[tuple[float, float]] = []
     labels: list[int] = []
     if chain[0].whole is not None:
@@ -50,8 +50,8 @@ def point_input(network: Any, chain: list[Prompt], grid: Grid) -> dict[str, Tens
         coords += [(col0, row0), (col1, row1)]
         labels += BOX_CORNERS
     for p in chain:
-        coords += [(col, row) for row, col in p.points]
-        labels += p.labels
+        coords += [(col, row) for row, col, _ in p.clicks]
+        labels += [label for *_, label in p.clicks]
     scale = torch.tensor([grid.cols, grid.rows], dtype=torch.float32)
     xy = torch.tensor(coords, dtype=torch.float32) / scale * network.image_size
     device = network.device

@@ -41,6 +41,7 @@ def run_record(session: Session) -> dict[str, Any]:
         "device": str(compute.device),
         "precision": compute.precision,
         "attention": session.attention,
+        "threads": torch.get_num_threads(),
         "versions": {
             "napari-octa-sam2": __version__,
             "torch": torch.__version__,

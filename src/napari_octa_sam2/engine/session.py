@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from napari_octa_sam2.engine.both_ways import BothWays
 from napari_octa_sam2.engine.device import Compute, compute_for, release_memory
 from napari_octa_sam2.engine.feature_cache import FeatureCache
 from napari_octa_sam2.engine.feature_store import FeatureStore
@@ -21,12 +22,13 @@ from napari_octa_sam2.engine.plan import Visit, plan_visits, slice_range
 from napari_octa_sam2.engine.prompting import Grid
 from napari_octa_sam2.engine.results import SliceResult
 from napari_octa_sam2.engine.settling import Settling
-from napari_octa_sam2.engine.signature import Signature, volume_hash
+from napari_octa_sam2.engine.signature import Signature
 from napari_octa_sam2.engine.slices import Slices
 from napari_octa_sam2.engine.tracker import Tracker
 from napari_octa_sam2.errors import ModelError, PromptError
 from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import Prompt
+from napari_octa_sam2.volume.identity import volume_hash
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
 T = TypeVar("T")
@@ -256,6 +258,58 @@ class Session:
         with self._lock:
             for object_id in met & set(self._tracker.banks):
                 self._tracker.banks[object_id].finish(edited[object_id])
+
+    def check_both_ways(
+        self,
+        slices: range | None = None,
+        objects: Iterable[int] | None = None,
+        *,
+        labels: np.ndarray | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[int, dict[int, float]]]:
+        """Follow objects back towards their prompts; compare with what is known.
+
+        See `engine.both_ways`. Nothing of the session changes, but for the cached
+        features. Stopping the iteration stops the work.
+
+        Parameters
+        ----------
+        slices : range, optional
+            Contiguous slices to check; default all.
+        objects : iterable of int, optional
+            Ids to check; default all with prompts.
+        labels : numpy.ndarray, optional
+            Ids of the objects, shape ``(depth, slow, fast)``: the masks to check, where
+            they are not those of the session, which holds as many as its memory allows.
+        progress : callable, optional
+            Called after each stop with the stops done and their total.
+
+        Yields
+        ------
+        slice : int
+        agreement : dict of int to float
+            Per object that was checked on the slice, Dice of the two masks; 1 where
+            both are empty. A slice may come twice, the last word being the second.
+
+        Raises
+        ------
+        PromptError
+            If the range is not in the volume.
+        VolumeError
+            If `labels` has another shape than the volume.
+        """
+        span = slice_range(slices, self.grid.slices)
+        with self._lock, torch.inference_mode():
+            chosen = sorted(self._tracker.banks if objects is None else objects)
+            begin = partial(BothWays, self._tracker, chosen, span, labels)
+            check = self._guarded(begin)
+        for done, visit in enumerate(check.visits, start=1):
+            with self._lock, torch.inference_mode():
+                agreement = self._guarded(partial(check.agreement, visit))
+            if progress is not None:
+                progress(done, len(check.visits))
+            if agreement:
+                yield visit.slice, agreement
 
     def prefetch(self, indices: Iterable[int]) -> Iterator[int]:
         """Encode slices that are likely to be clicked on next; yield each one done.

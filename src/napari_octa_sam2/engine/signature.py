@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-import numpy as np
 import torch
 
 from napari_octa_sam2 import __version__
-
-BLOCK = 32 * 2**20  # bytes that are read of a volume at a time
 
 
 def _software() -> str:
@@ -26,7 +22,8 @@ class Signature:
     Parameters
     ----------
     volume : str
-        `volume_hash` of the volume whose slices these are, cut as they are encoded.
+        `napari_octa_sam2.volume.identity.volume_hash` of the volume whose slices
+        these are, cut as they are encoded.
     model : str
         SHA-256 of the weights.
     input_size : int
@@ -45,22 +42,3 @@ class Signature:
     precision: str
     device: str = "cpu"
     software: str = field(default_factory=_software)
-
-
-def volume_hash(data: np.ndarray) -> str:
-    """Return the SHA-256 of the shape, the dtype and every byte of a volume.
-
-    Parameters
-    ----------
-    data : numpy.ndarray
-        Shape ``(depth, slow, fast)``. Or any array that is sliced like one (of zarr,
-        dask or h5py): it is read in blocks of slices, 32 MiB of them at most.
-    """
-    dtype = np.dtype(data.dtype)
-    digest = hashlib.sha256(f"{tuple(data.shape)} {dtype.str} ".encode())
-    row = max(1, dtype.itemsize * int(np.prod(data.shape[1:], dtype=np.int64)))
-    step = max(1, BLOCK // row)
-    for start in range(0, data.shape[0], step):
-        block = np.ascontiguousarray(data[start : start + step])
-        digest.update(block.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

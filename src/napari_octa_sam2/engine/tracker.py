@@ -12,7 +12,7 @@ from napari_octa_sam2.engine.device import return_free_memory
 from napari_octa_sam2.engine.memory import Interaction, ObjectBank, SliceOutput
 from napari_octa_sam2.engine.passes import Passes
 from napari_octa_sam2.engine.plan import Visit
-from napari_octa_sam2.engine.results import SliceResult
+from napari_octa_sam2.engine.results import SliceResult, answer_confidence
 from napari_octa_sam2.engine.settling import Settling
 from napari_octa_sam2.engine.slices import Slices
 from napari_octa_sam2.prompts import Prompt
@@ -179,22 +179,45 @@ class Tracker:
         """Return what is known of every object on a slice."""
         outputs = {o: bank.output(index) for o, bank in self.banks.items()}
         found = {o: output for o, output in outputs.items() if output is not None}
-        shown = self._show(index, list(found.values()))
-        self._shown = dict(zip(found.values(), shown, strict=True))
-        logits = {
-            o: tensor[0, 0].float().cpu().numpy()
-            for o, tensor in zip(found, shown, strict=True)
-        }
+        shown = self.logits(index, list(found.values()))
+        logits = dict(zip(found, shown, strict=True))
         for object_id in set(changed) - set(found):
             shape = (self.passes.grid.rows, self.passes.grid.cols)
             logits[object_id] = np.full(shape, NOT_THERE, np.float32)
+        sure = {o: self._confidence(o, index, logits[o]) for o in changed}
         return SliceResult(
             slice=index,
             logits=logits,
             changed=tuple(changed),
-            confidence={
-                o: found[o].iou * float(found[o].score.sigmoid())
-                for o in changed
-                if o in found
-            },
+            confidence={o: c for o, c in sure.items() if c is not None},
         )
+
+    def logits(self, index: int, outputs: Sequence[SliceOutput]) -> list[np.ndarray]:
+        """Return the logits of outputs of a slice, ``(slow, fast)`` each, float32."""
+        shown = self._show(index, outputs)
+        self._shown = dict(zip(outputs, shown, strict=True))
+        return [tensor[0, 0].float().cpu().numpy() for tensor in shown]
+
+    def _confidence(
+        self, object_id: int, index: int, logits: np.ndarray
+    ) -> float | None:
+        """Return the confidence in an object's answer; None where it has none."""
+        bank = self.banks.get(object_id)
+        if bank is None:
+            return None
+        output = bank.output(index)
+        if _is_given(bank, index, output):
+            return 1.0
+        if output is None:
+            return None
+        is_shown = bool((logits > 0).any())
+        presence = float(output.score.sigmoid())
+        return answer_confidence(presence, output.iou, is_shown=is_shown)
+
+
+def _is_given(bank: ObjectBank, index: int, output: SliceOutput | None) -> bool:
+    """Whether the annotator, not the network, said what is on a slice."""
+    if index in bank.interactions:
+        prompt = bank.interactions[index][-1].prompt
+        return prompt.gives_mask or prompt.absent
+    return output is None and bank.ends_before(index)

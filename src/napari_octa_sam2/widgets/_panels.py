@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from magicgui.widgets import create_widget
-from napari.layers import Image, Points
+from napari.layers import Image, Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QFormLayout,
@@ -24,22 +25,13 @@ from qtpy.QtWidgets import (
 
 from napari_octa_sam2.engine.options import ATTENTIONS, DEVICES, DIRECTIONS
 from napari_octa_sam2.model.registry import get_entry, model_names
+from napari_octa_sam2.widgets._keys import COMMANDS, caption
 from napari_octa_sam2.widgets._objects import ObjectTable
 
-KEYS = {
-    "click": "W",
-    "polarity": "Q",
-    "box": "R",
-    "class": "K",
-    "new": "N",
-    "undo": "U",
-    "propagate": "G",
-    "cancel": "Escape",
-}
 LOCAL_CHECKPOINT = "Local checkpoint …"
 LABEL_FORMATS = "OME-Zarr (*.ome.zarr);;NIfTI (*.nii.gz);;TIFF (*.tif);;NumPy (*.npy)"
 PROMPT_FORMAT = "Prompts (*.json)"
-Action = Callable[[], Any]
+Act = Callable[[str], Any]  # does what is called so
 
 
 class SourcePanel(QGroupBox):
@@ -60,6 +52,8 @@ class SourcePanel(QGroupBox):
         self._model.addItem(LOCAL_CHECKPOINT, "")
         self._device = QComboBox()
         self._device.addItems(DEVICES)
+        for chooser in (self._image.native, self._model):
+            _let_shrink(chooser)
         form = QFormLayout(self)
         form.addRow("Image", self._image.native)
         form.addRow("Model", self._model)
@@ -102,6 +96,10 @@ class SourcePanel(QGroupBox):
         """The chosen device."""
         return str(self._device.currentText())
 
+    @device.setter
+    def device(self, name: str) -> None:
+        self._device.setCurrentText(name)
+
     @property
     def attention(self) -> str:
         """The chosen mode of memory attention."""
@@ -121,17 +119,25 @@ class SourcePanel(QGroupBox):
 
 
 class ObjectPanel(QGroupBox):
-    """The objects, and what adds and removes them."""
+    """The objects, and what adds, joins and removes them."""
 
-    def __init__(self, new: Action, remove: Action) -> None:
+    def __init__(self, act: Act) -> None:
         super().__init__("Objects")
         self.table = ObjectTable()
         column = QVBoxLayout(self)
         column.addWidget(self.table)
         column.addLayout(
             _row(
-                key_button("New", "new", new, "Add an object"),
-                key_button("Remove", None, remove, "Remove the object and its prompts"),
+                key_button("new", act),
+                key_button("next", act),
+                _button("Remove", lambda: act("remove"), "Prompts and pixels as well"),
+            )
+        )
+        column.addLayout(
+            _row(
+                _button("Merge", lambda: act("merge"), "Make the selected objects one"),
+                _button("Split", lambda: act("split"), "Make pieces objects"),
+                _button("Copy", lambda: act("copy"), "Add one with the same prompts"),
             )
         )
 
@@ -139,39 +145,51 @@ class ObjectPanel(QGroupBox):
 class PromptPanel(QGroupBox):
     """The prompting tools."""
 
-    def __init__(
-        self,
-        click: Action,
-        polarity: Action,
-        box: Action,
-        ask: Action,
-        undo: Action,
-        adopt: Action,
-    ) -> None:
+    suppress = Signal(bool)
+
+    def __init__(self, act: Act) -> None:
         super().__init__("Prompts")
-        self.polarity = key_button(
-            "Positive", "polarity", polarity, "What the next clicks say"
+        self.polarity = key_button("polarity", act)
+        self.ask = key_button("class", act)
+        self.layer = create_widget(annotation=Layer, options={"nullable": True})
+        self._suppress = QCheckBox("Other objects' clicks are negative")
+        self._suppress.setToolTip("So that a mask does not grow into its neighbours")
+        self._suppress.toggled.connect(lambda on: self.suppress.emit(on))
+        self._centre_lines = QCheckBox("as centre lines")
+        self._centre_lines.setToolTip(
+            "Of labels: click along each vessel instead of taking its mask as it is"
         )
-        self.points = create_widget(annotation=Points, options={"nullable": True})
-        self.ask = key_button("All of its class", "class", ask)
         column = QVBoxLayout(self)
-        tip = "Click on the object; Ctrl-click beside it"
-        column.addLayout(_row(key_button("Click", "click", click, tip), self.polarity))
-        column.addLayout(
-            _row(
-                key_button("Box", "box", box, "Drag a box around the object"),
-                key_button("Undo", "undo", undo, "Take the last prompt back"),
-            )
-        )
+        column.addLayout(_row(key_button("click", act), self.polarity))
+        column.addLayout(_row(*(key_button(n, act) for n in ("box", "scribble"))))
+        column.addLayout(_row(*(key_button(n, act) for n in ("lasso", "paint"))))
         column.addWidget(self.ask)
-        tip = "Give the points of this layer to the selected object"
-        adopt_button = key_button("Use points", None, adopt, tip)
-        column.addLayout(_row(self.points.native, adopt_button))
+        column.addLayout(
+            _row(*(key_button(n, act) for n in ("absent", "first", "last")))
+        )
+        column.addWidget(self._suppress)
+        tip = "Points become clicks of the selected object, labels become objects"
+        adopt = _button("Use layer", lambda: act("adopt"), tip)
+        _let_shrink(self.layer.native)
+        column.addLayout(_row(self.layer.native, adopt))
+        column.addWidget(self._centre_lines)
+        column.addLayout(_row(*(key_button(n, act) for n in ("undo", "redo"))))
+
+    @property
+    def centre_lines(self) -> bool:
+        """Whether labels are to be taken as centre lines."""
+        return bool(self._centre_lines.isChecked())
+
+    def show_suppress(self, on: bool) -> None:
+        """Show whether clicks on others are negative ones."""
+        self._suppress.blockSignals(True)
+        self._suppress.setChecked(on)
+        self._suppress.blockSignals(False)
 
     def show_polarity(self, positive: bool) -> None:
         """Say on the button what the next clicks mean."""
         word = "Positive" if positive else "Negative"
-        self.polarity.setText(f"{word} [{KEYS['polarity']}]")
+        self.polarity.setText(f"{word} [{COMMANDS['polarity'].key}]")
 
     def show_class(self, cls: str | None, known: Collection[str] | None) -> None:
         """Offer to ask for all of a class, or say why that cannot be.
@@ -199,20 +217,35 @@ class PromptPanel(QGroupBox):
         self.ask.setToolTip(why or f"Find every {cls} on this slice, then correct it")
 
 
+class ResumePanel(QGroupBox):
+    """Offers to go on with earlier work on the same volume."""
+
+    def __init__(self, act: Act) -> None:
+        super().__init__("Earlier work")
+        self._text = QLabel(wordWrap=True)
+        column = QVBoxLayout(self)
+        column.addWidget(self._text)
+        resume = _button("Resume", lambda: act("resume"), "Go on where it stopped")
+        anew = _button("Start anew", lambda: act("start_anew"), "Keep it, begin afresh")
+        column.addLayout(_row(resume, anew))
+        self.hide()
+
+    def offer(self, text: str) -> None:
+        """Offer what `text` tells of."""
+        self._text.setText(text)
+        self.show()
+
+
 class PropagatePanel(QGroupBox):
     """Direction, range, progress."""
 
-    def __init__(self, propagate: Action, cancel: Action) -> None:
+    def __init__(self, act: Act) -> None:
         super().__init__("Propagate")
         self._direction = QComboBox()
         self._direction.addItems(DIRECTIONS)
         self._first, self._last = QSpinBox(), QSpinBox()
-        self._start = key_button(
-            "Propagate", "propagate", propagate, "Follow all objects"
-        )
-        self._cancel = key_button(
-            "Cancel", "cancel", cancel, "Stop after this slice; keep what is done"
-        )
+        self._start = key_button("propagate", act)
+        self._cancel = key_button("cancel", act)
         self.progress = QProgressBar()
         form = QFormLayout(self)
         form.addRow("Direction", self._direction)
@@ -251,10 +284,50 @@ class PropagatePanel(QGroupBox):
         if running:
             self.progress.setRange(0, 0)
 
-    def show_progress(self, step: int, steps: int) -> None:
-        """Show how far the propagation is."""
+    def set_steps(self, steps: int) -> None:
+        """Say how many slices there are to be done at most."""
         self.progress.setRange(0, steps)
+
+    def show_progress(self, step: int) -> int:
+        """Show how far the work is; return how many slices it is at most."""
         self.progress.setValue(step)
+        return int(self.progress.maximum())
+
+
+class ReviewPanel(QGroupBox):
+    """Verified slices, and the way to those that should be looked at."""
+
+    threshold_changed = Signal(float)
+
+    def __init__(self, act: Act) -> None:
+        super().__init__("Review")
+        self._left = QLabel(wordWrap=True)
+        self._threshold = QSpinBox(suffix=" %")
+        self._threshold.setRange(0, 100)
+        self._threshold.setToolTip("Slices that the model is less sure of are doubtful")
+        self._threshold.valueChanged.connect(
+            lambda percent: self.threshold_changed.emit(percent / 100)
+        )
+        column = QVBoxLayout(self)
+        column.addLayout(_row(*(key_button(n, act) for n in ("lock", "accept"))))
+        column.addLayout(_row(*(key_button(n, act) for n in ("doubtful", "check"))))
+        form = QFormLayout()
+        form.addRow("Doubtful below", self._threshold)
+        column.addLayout(form)
+        column.addWidget(self._left)
+
+    @property
+    def threshold(self) -> float:
+        """Confidence below which a slice is doubtful, 0 to 1."""
+        return float(self._threshold.value() / 100)
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        self._threshold.setValue(round(100 * value))
+
+    def show_left(self, doubtful: int, locked: int) -> None:
+        """Say how much is to be looked at, and how much was verified."""
+        self._left.setText(f"{doubtful} doubtful, {locked} locked (object, slice)")
 
 
 class FilePanel(QGroupBox):
@@ -267,10 +340,12 @@ class FilePanel(QGroupBox):
     def __init__(self) -> None:
         super().__init__("Files")
         column = QVBoxLayout(self)
-        load = key_button("Load prompts …", None, self._ask_load)
-        save = key_button("Save prompts …", None, self._ask_save_prompts)
+        load = _button("Load prompts …", self._ask_load)
+        save = _button("Save prompts …", self._ask_save_prompts)
         column.addLayout(_row(load, save))
-        column.addWidget(key_button("Save labels …", None, self._ask_save_labels))
+        column.addWidget(_button("Save labels …", self._ask_save_labels))
+        self.saved = QLabel(wordWrap=True)
+        column.addWidget(self.saved)
 
     def _ask_load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load prompts", "", PROMPT_FORMAT)
@@ -292,12 +367,24 @@ class FilePanel(QGroupBox):
             self.save_labels.emit(path)
 
 
-def key_button(text: str, key: str | None, action: Action, tip: str = "") -> QWidget:
-    """Return a button that shows its key and calls `action` without arguments."""
-    button = QPushButton(f"{text} [{KEYS[key]}]" if key else text)
+def key_button(name: str, act: Act) -> QPushButton:
+    """Return the button of an action, which shows its key."""
+    return _button(caption(name), lambda: act(name), COMMANDS[name].tip)
+
+
+def _button(text: str, action: Callable[[], Any], tip: str = "") -> QPushButton:
+    button = QPushButton(text)
     button.setToolTip(tip)
     button.clicked.connect(lambda: action())
     return button
+
+
+def _let_shrink(chooser: QComboBox) -> None:
+    """Let a chooser be narrower than its longest entry."""
+    chooser.setSizeAdjustPolicy(
+        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    )
+    chooser.setMinimumContentsLength(8)
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:

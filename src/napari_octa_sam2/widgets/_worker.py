@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_octa_sam2.annotation import Edit
     from napari_octa_sam2.engine.results import SliceResult
+    from napari_octa_sam2.project.document import Document
 
 logger = logging.getLogger(__name__)
 
@@ -40,18 +41,29 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class Forget:
-    """Drop an object from the session."""
-
-    object: int
-
-
-@dataclass(frozen=True)
 class Propagate:
-    """Follow objects through the slices."""
+    """Follow objects through the slices, as a step of the document."""
 
     direction: str
     slices: range
+    objects: tuple[int, ...]
+    step: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """Follow objects back from their ends, and compare with the labels of a document."""
+
+    slices: range
+    objects: tuple[int, ...]
+    document: Document
+
+
+@dataclass(frozen=True, eq=False)
+class Save:
+    """Write what `write` writes; nothing else is waited for."""
+
+    write: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ class Prefetch:
     slices: tuple[int, ...]
 
 
-Request = Open | Preview | Forget | Propagate | Prefetch
+Request = Open | Preview | Propagate | Check | Save | Prefetch
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,30 +84,62 @@ class Opened:
     be asked for as a whole.
     """
 
+    request: Open
     record: dict[str, Any]
     classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Done:
-    """A slice is done, `step` of `steps` (0 of 0 for a preview)."""
+class Answered:
+    """The answer to an edit."""
 
     result: SliceResult
-    step: int = 0
-    steps: int = 0
+    edit: Edit
+
+
+@dataclass(frozen=True, eq=False)
+class Began:
+    """A propagation has begun, of at most so many slices."""
+
+    request: Propagate
+    slices: int
+
+
+@dataclass(frozen=True, eq=False)
+class Visited:
+    """A slice of a propagation is done, the `number`-th."""
+
+    result: SliceResult
+    request: Propagate
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """How well both directions agree on a slice, by object; `number` of `slices`."""
+
+    slice: int
+    agreement: Mapping[int, float]
+    number: int
+    slices: int
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A propagation has ended after `step` of at most `steps`."""
+    """A propagation or a check has ended after `step` of at most `steps` slices."""
 
     step: int
     steps: int
     cancelled: bool = False
+    checked: bool = False
 
     @property
     def text(self) -> str:
         """What the user is told."""
+        if self.checked:
+            return f"Both directions compared on {self.step} slices" + (
+                "." if not self.cancelled else f" of {self.steps}; stopped."
+            )
         if self.steps == 0:
             return "Every slice of the range follows from the prompts already."
         if self.cancelled:
@@ -119,7 +163,7 @@ class Message:
     failed: str = ""
 
 
-Response = Opened | Done | Ended | Message
+Response = Opened | Answered | Began | Visited | Checked | Ended | Message
 
 
 class EngineRunner:
@@ -214,10 +258,10 @@ class EngineRunner:
     def _handle(self, request: Request, cancel: threading.Event) -> Iterator[Response]:
         if isinstance(request, Open):
             yield from self._open(request, cancel)
+        elif isinstance(request, Save):
+            request.write()
         elif self._session is None:
             return
-        elif isinstance(request, Forget):
-            self._session.remove_object(request.object)
         elif isinstance(request, Prefetch):
             for _ in self._session.prefetch(request.slices):
                 if self._inbox:
@@ -225,9 +269,12 @@ class EngineRunner:
         elif isinstance(request, Preview):
             edit = request.edit
             if not self._overtaken(edit):
-                yield Done(
-                    self._session.set_prompts(edit.object, edit.slice, edit.prompts)
+                result = self._session.set_prompts(
+                    edit.object, edit.slice, edit.prompts
                 )
+                yield Answered(result, edit)
+        elif isinstance(request, Check):
+            yield from self._check(request, cancel)
         else:
             yield from self._propagate(request, cancel)
 
@@ -256,7 +303,7 @@ class EngineRunner:
             feature_folder=cache_folder() / "features",
             notify=self._messages.append,
         )
-        yield Opened(run_record(self._session), model.classes)
+        yield Opened(request, run_record(self._session), model.classes)
 
     def _propagate(
         self, request: Propagate, cancel: threading.Event
@@ -265,20 +312,41 @@ class EngineRunner:
         arguments = {
             "direction": request.direction,
             "slices": request.slices,
+            "objects": request.objects,
             "only_stale": True,
             "only_changed": True,
         }
-        steps = len(self._session.plan(**arguments))
-        step = 0
+        total = len(self._session.plan(**arguments))
+        yield Began(request, total)
+        number = 0
         for result in self._session.propagate(**arguments):
-            step += 1
-            yield Done(result, step, steps)
+            number += 1
+            yield Visited(result, request, number)
             if cancel.is_set():
                 break
-            # Clicks made meanwhile are answered between two slices.
-            while self._inbox and isinstance(self._inbox[0][0], Preview | Forget):
-                yield from self._guarded(*self._inbox.popleft())
-        yield Ended(step, steps, cancelled=step < steps and cancel.is_set())
+            yield from self._interrupted()
+        yield Ended(number, total, cancelled=number < total and cancel.is_set())
+
+    def _check(self, request: Check, cancel: threading.Event) -> Iterator[Response]:
+        number = 0
+        total = len(request.slices)
+        checks = self._session.check_both_ways(
+            request.slices,
+            objects=request.objects,
+            labels=request.document.volume(),
+        )
+        for index, agreement in checks:
+            number += 1
+            yield Checked(index, agreement, number, total)
+            if cancel.is_set():
+                break
+            yield from self._interrupted()
+        yield Ended(number, total, cancelled=cancel.is_set(), checked=True)
+
+    def _interrupted(self) -> Iterator[Response]:
+        """Answer clicks made meanwhile."""
+        while self._inbox and isinstance(self._inbox[0][0], Preview | Save):
+            yield from self._guarded(*self._inbox.popleft())
 
     def _overtaken(self, edit: Edit) -> bool:
         return any(

@@ -1,53 +1,52 @@
-"""The Segment dock: pick an image, click, look, propagate, correct, save."""
+"""The Segment dock: pick an image, prompt, look, propagate, correct, review, save."""
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QTimer
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_octa_sam2.annotation import Annotation
 from napari_octa_sam2.errors import OctaError
+from napari_octa_sam2.layers import image_slices, layer_geometry
+from napari_octa_sam2.project import store
+from napari_octa_sam2.prompts import Prompt
+from napari_octa_sam2.settings import dock_settings
+from napari_octa_sam2.widgets._commands import Commands
+from napari_octa_sam2.widgets._conversation import Conversation
+from napari_octa_sam2.widgets._keys import ALIASES, COMMANDS
+from napari_octa_sam2.widgets._objects import ObjectRow
 from napari_octa_sam2.widgets._panels import (
-    KEYS,
     FilePanel,
     ObjectPanel,
     PromptPanel,
     PropagatePanel,
+    ResumePanel,
+    ReviewPanel,
     SourcePanel,
+    key_button,
 )
-from napari_octa_sam2.widgets._worker import (
-    Done,
-    Ended,
-    EngineRunner,
-    Forget,
-    Message,
-    Open,
-    Opened,
-    Prefetch,
-    Preview,
-    Propagate,
-    Response,
-)
+from napari_octa_sam2.widgets._strip import ConfidenceStrip, StripData, StripRow
+from napari_octa_sam2.widgets._worker import EngineRunner, Save
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import napari
     from napari.layers import Image
 
-REFRESH_MS = 50
-DOWNLOAD_MS = 200
-IDLE_MS = 300  # on a slice, until those around it are encoded
-AHEAD = (0, 1, -1, 2, -2)
+REVIEW_MS = 250
+SCROLL_BAR = 16  # pixels
 
 
 class SegmentWidget(QScrollArea):
-    """Prompt, propagate and correct objects in an OCTA volume.
+    """Prompt, propagate, correct and verify objects in an OCTA volume.
 
     Parameters
     ----------
@@ -59,211 +58,103 @@ class SegmentWidget(QScrollArea):
         self.viewer = napari_viewer
         self.annotation: Annotation | None = None
         self._annotations: dict[Image, Annotation] = {}
-        self.runner = EngineRunner(self._respond)
-        self._opened: tuple[int, str, str, str] | None = None
-        self._classes: tuple[str, ...] | None = None  # of the model, once loaded
+        self._began = 0.0
+        self._stopped = False
+        self.settings = dock_settings()
+        self.commands = Commands(self)
         self._build()
-        self._refresh_timer = self._timer(REFRESH_MS, self._refresh_labels)
+        self.conversation = Conversation(self)
         # Deferred: closing the viewer removes every layer, one after the other.
         self._check_timer = self._timer(0, self._check_layers)
-        self._download_timer = self._timer(DOWNLOAD_MS, self._show_download, True)
-        self._idle_timer = self._timer(IDLE_MS, self._prefetch)
+        self._review_timer = self._timer(REVIEW_MS, self.show_state)
+        self._save_timer = self._timer(self.settings.autosave_ms, self._save_copies)
         napari_viewer.dims.events.current_step.connect(self._moved)
         events = napari_viewer.layers.events
         events.inserted.connect(self._layers_changed)
         events.removed.connect(self._layers_changed)
-        self._bind_keys()
+        self._bind_keys(self.viewer)
         self.destroyed.connect(partial(_release, napari_viewer, self.runner))
         self._image_changed()
-        self._show_class()
+        self.show_class()
+
+    @property
+    def runner(self) -> EngineRunner:
+        """What owns the worker thread."""
+        return self.conversation.runner
 
     def _build(self) -> None:
+        act = self.commands.run
         self.source = SourcePanel()
-        self.objects = ObjectPanel(self.new_object, self.remove_object)
-        self.prompts = PromptPanel(
-            self.click_tool,
-            self.toggle_polarity,
-            self.box_tool,
-            self.ask_for_class,
-            self.undo,
-            self.adopt_points,
-        )
-        self.propagation = PropagatePanel(self.propagate, self.cancel)
+        self.earlier = ResumePanel(act)
+        self.objects = ObjectPanel(act)
+        self.prompts = PromptPanel(act)
+        self.propagation = PropagatePanel(act)
+        self.review = ReviewPanel(act)
         self.files = FilePanel()
         self.status = QLabel(wordWrap=True)
+        self.strip = ConfidenceStrip()
         content = QWidget()
         column = QVBoxLayout(content)
         for part in (
+            self.status,
             self.source,
+            self.earlier,
             self.objects,
             self.prompts,
             self.propagation,
+            self.review,
             self.files,
-            self.status,
+            key_button("help", act),
         ):
             column.addWidget(part)
         column.addStretch()
         self.setWidget(content)
         self.setWidgetResizable(True)
-        self.setMinimumWidth(300)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._connect()
+        self.source.model = self.settings.model
+        self.source.device = self.settings.device
+        self.review.threshold = self.settings.threshold
+        self._strip_dock = self.viewer.window.add_dock_widget(
+            self.strip, name="Confidence", area="bottom", add_vertical_stretch=False
+        )
+        self._strip_dock.hide()
+
+    def _connect(self) -> None:
         self.source.image_changed.connect(self._image_changed)
-        self.source.engine_changed.connect(self._open_session)
-        self.objects.table.selected.connect(self._object_selected)
-        self.objects.table.renamed.connect(self._object_renamed)
-        self.files.load_prompts.connect(self.load_prompts)
-        self.files.save_prompts.connect(self.save_prompts)
-        self.files.save_labels.connect(self.save_labels)
+        self.source.engine_changed.connect(self._engine_changed)
+        table = self.objects.table
+        table.selected.connect(self._object_selected)
+        table.renamed.connect(lambda i, name: self._change_object(i, name=name))
+        table.classified.connect(lambda i, cls: self._change_object(i, cls=cls))
+        table.locked.connect(lambda i, on: self._change_object(i, locked=on))
+        table.shown.connect(self._show_object)
+        self.prompts.suppress.connect(self._suppress)
+        self.review.threshold_changed.connect(lambda _: self.show_state())
+        self.strip.picked.connect(self.go_to)
+        self.files.load_prompts.connect(self.commands.load_prompts)
+        self.files.save_prompts.connect(self.commands.save_prompts)
+        self.files.save_labels.connect(self.commands.save_labels)
 
-    def _bind_keys(self) -> None:
-        actions = {
-            "click": self.click_tool,
-            "polarity": self.toggle_polarity,
-            "box": self.box_tool,
-            "class": self.ask_for_class,
-            "new": self.new_object,
-            "undo": self.undo,
-            "propagate": self.propagate,
-            "cancel": self.cancel,
-        }
-        for name, action in actions.items():
-            self.viewer.bind_key(
-                KEYS[name], lambda viewer, run=action: run(), overwrite=True
-            )
+    def _bind_keys(self, target: object) -> None:
+        """Bind the keys to the viewer or to a layer, whose own keys come first."""
+        keys = {command.key: name for name, command in COMMANDS.items()} | ALIASES
+        for key, name in keys.items():
+            run = partial(self.commands.run, name)
+            target.bind_key(key, lambda _, run=run: run(), overwrite=True)
 
-    def _timer(
-        self, interval: int, action: Callable[[], None], repeat: bool = False
-    ) -> QTimer:
-        timer = QTimer(self, singleShot=not repeat, interval=interval)
+    def _timer(self, interval: int, action: Callable[[], None]) -> QTimer:
+        timer = QTimer(self, singleShot=True, interval=interval)
         timer.timeout.connect(action)
         return timer
 
-    # actions of the user ---------------------------------------------------
+    # the annotation --------------------------------------------------------
 
-    def click_tool(self) -> None:
-        """Make clicks on the canvas prompts."""
-        if annotation := self._annotate():
-            self.viewer.layers.selection.active = annotation.points
-            annotation.points.mode = "add"
-
-    def box_tool(self) -> None:
-        """Make drags on the canvas box prompts."""
-        if annotation := self._annotate():
-            self.viewer.layers.selection.active = annotation.drawn.boxes
-            annotation.drawn.boxes.mode = "add_rectangle"
-
-    def ask_for_class(self) -> None:
-        """Ask for everything of the current object's class on the slice shown."""
-        annotation = self._annotate()
-        if annotation is None:
-            return
-        if not self.prompts.ask.isEnabled():
-            self._warn(self.prompts.ask.toolTip())
-            return
-        cls = annotation.ask_for_class()
-        self._say(f"Looking for every {cls} on slice {annotation.shown_slice} …")
-
-    def toggle_polarity(self) -> None:
-        """Switch between positive and negative clicks."""
-        if annotation := self._annotate():
-            annotation.drawn.set_polarity(not annotation.drawn.positive)
-            self.prompts.show_polarity(annotation.drawn.positive)
-            word = "positive" if annotation.drawn.positive else "negative"
-            self._say(f"The next clicks are {word}.")
-
-    def new_object(self) -> None:
-        """Add an object and select it."""
-        if annotation := self._annotate():
-            new = annotation.add_object()
-            self._show_objects()
-            self.click_tool()
-            self._say(f"New prompts belong to {new.name}.")
-
-    def remove_object(self) -> None:
-        """Remove the selected object."""
-        if annotation := self._annotate():
-            removed = annotation.current
-            self.runner.submit(Forget(removed))
-            annotation.remove_object(removed)
-            self._show_objects()
-
-    def undo(self) -> None:
-        """Take the last change of prompts back."""
-        if annotation := self._annotate():
-            done = annotation.undo()
-            self._show_objects()
-            self._say("Took the last prompt back." if done else "Nothing to undo.")
-
-    def adopt_points(self) -> None:
-        """Give the points of a layer to the selected object."""
-        layer = self.prompts.points.value
-        annotation = self._annotate()
-        if annotation is None or layer is None or layer is annotation.points:
-            self._say("Choose a points layer of your own first.")
-            return
-        try:
-            self._say(f"Added {annotation.adopt_points(layer)} points.")
-        except OctaError as error:
-            self._warn(str(error))
-
-    def propagate(self) -> None:
-        """Follow all objects through the chosen slices."""
-        annotation = self._annotate()
-        if annotation is None:
-            return
-        self._send_edits()
-        self.propagation.set_running(True)
-        self._say("Propagating …")
-        panel = self.propagation
-        self.runner.submit(Propagate(panel.direction, panel.slices))
-
-    def cancel(self) -> None:
-        """Stop the propagation or download after what is being computed now."""
-        if self.runner.busy:
-            self.runner.cancel()
-            self._say("Stopping after this slice …")
-
-    def load_prompts(self, path: str | Path) -> None:
-        """Replace the prompts by those of a file."""
-        if annotation := self._annotate():
-            try:
-                annotation.load_prompts(path)
-            except OctaError as error:
-                self._warn(str(error))
-                return
-            self._show_objects()
-            self._say(f"Loaded {len(annotation.prompts().prompts)} prompts.")
-
-    def save_prompts(self, path: str | Path) -> None:
-        """Write the prompts to a file."""
-        if self.annotation is None:
-            self._warn("There are no prompts to save yet.")
-            return
-        try:
-            self.annotation.prompts().write(path)
-        except OSError as error:
-            self._warn(f"Could not save the prompts: {error}")
-            return
-        self._say(f"Saved the prompts to {path}.")
-
-    def save_labels(self, path: str | Path) -> None:
-        """Write the labels to a file, in the format of its suffix."""
-        if self.annotation is None:
-            self._warn("There are no labels to save yet.")
-            return
-        try:
-            self.annotation.write_labels(path)
-        except OctaError as error:
-            self._warn(str(error))
-            return
-        self._say(f"Saved the labels to {path}.")
-
-    # the annotation and its session ----------------------------------------
-
-    def _annotate(self) -> Annotation | None:
+    def annotate(self) -> Annotation | None:
         """Return the annotation of the chosen image, begun if need be."""
         image = self.source.image
         if image is None:
-            self._warn(
+            self.warn(
                 "Open an image first: drag a volume into the viewer, or try "
                 "File > Open Sample > OCTA SAM 2."
             )
@@ -272,168 +163,237 @@ class SegmentWidget(QScrollArea):
             try:
                 self.annotation = self._annotation_of(image)
             except OctaError as error:
-                self._warn(str(error))
+                self.warn(str(error))
                 return None
-            self._show_objects()
-        self._open_session()
+            self.show_state()
+        self.conversation.open_session()
         return self.annotation
+
+    def resume(self) -> None:
+        """Go on with the newest earlier work on the chosen image."""
+        image = self.source.image
+        found = self._found(image)
+        if image is None or not found:
+            return
+        if image in self._annotations:
+            self._close_annotation(self._annotations[image], remove_layers=True)
+        try:
+            project = store.resume(found[0], self.warn)
+            self._annotations[image] = self._new_annotation(image, project)
+        except OctaError as error:
+            self.warn(str(error))
+            return
+        self.annotation = self._annotations[image]
+        self.earlier.hide()
+        self.conversation.open_session()
+        self.show_state()
+        self.say(f"Going on with {project.path.name}.")
+
+    def start_anew(self) -> None:
+        """Leave earlier work as it is."""
+        self.earlier.hide()
+
+    def click_at_depths(
+        self, image: Image, depths: Sequence[int], row: int, col: int
+    ) -> None:
+        """Click on an object where the flow of an en-face pixel lies.
+
+        Parameters
+        ----------
+        image : napari.layers.Image
+            The volume that a projection was clicked of.
+        depths : sequence of int
+            Slices, that of the strongest flow first.
+        """
+        self.source.image = image
+        annotation = self.annotate()
+        if annotation is None:
+            return
+        positive = int(annotation.drawn.positive)
+        clicks = [
+            Prompt(annotation.current, index, ((float(row), float(col)),), (positive,))
+            for index in depths
+        ]
+        try:
+            annotation.add_prompts(clicks)
+        except OctaError as error:
+            self.warn(str(error))
+        self.go_to(depths[0], annotation.current)
+        slices = ", ".join(map(str, depths))
+        self.say(f"Clicked on slice {slices}, at row {row}, column {col}.")
 
     def _annotation_of(self, image: Image) -> Annotation:
         """Return the annotation of an image, as it was left or new."""
         if image not in self._annotations:
-            self._annotations[image] = Annotation(self.viewer, image, self._edited)
+            self._annotations[image] = self._new_annotation(image, self._project(image))
         return self._annotations[image]
 
-    def _open_session(self) -> None:
-        """Load the model for the chosen image, unless that is under way or done."""
-        if self.annotation is None:
-            return
-        source = self.source
-        wanted = (id(self.annotation), source.model, source.device, source.attention)
-        if wanted == self._opened:
-            return
-        self._opened = wanted
-        self._model_knows(None)
-        self._say("Loading the model …")
-        self._download_timer.start()
-        self.runner.submit(Open(self.annotation.data, *wanted[1:]))
-        self.annotation.resend()
-        self._send_edits()
+    def _new_annotation(
+        self, image: Image, project: store.Project | None
+    ) -> Annotation:
+        made = Annotation(self.viewer, image, self._edited, project, self.warn)
+        for layer in made.layers:
+            self._bind_keys(layer)
+        return made
+
+    def _project(self, image: Image) -> store.Project | None:
+        """Begin to save the work on an image; without a place for it, say so."""
+        data = image_slices(image)
+        source = image.metadata.get("source") or image.source.path
+        about = store.About.of(
+            data, image.name, source and str(source), layer_geometry(image)
+        )
+        try:
+            return store.begin(about, notify=self.warn)
+        except OctaError as error:
+            self.warn(f"Your work will not be saved as you go: {error}")
+            return None
+
+    def _found(self, image: Image | None) -> list[Path]:
+        try:
+            return [] if image is None else store.find_projects(image_slices(image))
+        except OctaError:
+            return []
 
     def _image_changed(self) -> None:
         image = self.source.image
+        self.earlier.hide()
         if image is None:
-            self._say("Open an OCTA volume, or File > Open Sample > OCTA SAM 2.")
+            self.say("Open an OCTA volume, or File > Open Sample > OCTA SAM 2.")
             return
         self.propagation.set_depth(image.data.shape[-3] if image.ndim > 2 else 1)
-        if self.annotation is None or self.annotation.image is not image:
-            self._say(
-                f"Press Click [{KEYS['click']}], then click on a vessel or the FAZ."
+        if self.annotation is not None and self.annotation.image is image:
+            return
+        key = COMMANDS["click"].key
+        self.say(f"Press Click [{key}], then click on a vessel or the FAZ.")
+        if image not in self._annotations and (found := self._found(image)):
+            when = datetime.fromtimestamp((found[0] / store.JOURNAL).stat().st_mtime)
+            self.earlier.offer(
+                f"This volume was worked on until {when:%Y-%m-%d %H:%M}."
             )
 
-    def _edited(self) -> None:
-        self._open_session()
-        self._send_edits()
-
-    def _send_edits(self) -> None:
-        if self.annotation is None:
-            return
-        try:
-            edits = self.annotation.take_edits()
-        except OctaError as error:
-            self._warn(str(error))
-            edits = self.annotation.take_edits()
-        shown = self.annotation.shown_slice
-        for edit in sorted(edits, key=lambda e: e.slice != shown):
-            self.runner.submit(Preview(edit))
-
-    # answers of the engine -------------------------------------------------
-
-    def _respond(self, response: Response) -> None:
-        if isinstance(response, Done):
-            self._show_result(response)
-        elif isinstance(response, Opened):
-            self._download_timer.stop()
-            self._propagation_ended()
-            self._opened_with(response)
-        elif isinstance(response, Ended):
-            self._propagation_ended()
-            self._say(response.text)
-        else:
-            self._show_message(response)
-
-    def _opened_with(self, opened: Opened) -> None:
-        record = opened.record
+    def _engine_changed(self) -> None:
         if self.annotation is not None:
-            self.annotation.labels.metadata["record"] = record
-        self._model_knows(opened.classes)
-        self._say(f"Ready: {record['model']['name']} on {record['device']}.")
+            self.conversation.open_session()
 
-    def _show_result(self, done: Done) -> None:
+    def _edited(self) -> None:
+        self.earlier.hide()
+        self.conversation.open_session()
+        self.conversation.send_edits()
+        self.conversation.refresh()
+        self._save_timer.start()
+
+    def _save_copies(self) -> None:
+        """Have labels and prompts written beside the journal."""
+        annotation = self.annotation
+        if annotation is not None and annotation.project is not None:
+            self.runner.submit(Save(annotation.copies().write))
+            where = annotation.project.path
+            self.files.saved.setText(f"Saved {datetime.now():%H:%M} in {where.name}")
+            self.files.saved.setToolTip(str(where))
+
+    def _write_copies(self, annotation: Annotation) -> None:
+        try:
+            if annotation.project is not None and self._save_timer.isActive():
+                annotation.copies().write()
+        except OctaError as error:
+            show_warning(str(error))
+
+    # what is shown ---------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Show a line of status."""
+        self.status.setText(text)
+
+    def warn(self, text: str) -> None:
+        """Warn of something that cannot be done."""
+        show_warning(text)
+        self.say(text)
+
+    def go_to(self, index: int, object_id: int) -> None:
+        """Show a slice, and select an object."""
+        annotation = self.annotation
+        if annotation is not None:
+            if annotation.image.ndim > 2:
+                self.viewer.dims.set_current_step(
+                    self.viewer.dims.ndim - annotation.image.ndim, index
+                )
+            if object_id in annotation.objects:
+                self._object_selected(object_id)
+                self.show_state()
+
+    def show_progress(self, what: str, index: int, number: int) -> None:
+        """Show how far the work is, and how long it takes still."""
+        if number == 1:
+            self._began = time.monotonic()
+        steps = self.propagation.show_progress(number)
+        left = ""
+        if number > 1:
+            pace = (time.monotonic() - self._began) / (number - 1)
+            left = f", {_duration(pace * (steps - number))} left"
+        self.say(f"{what} {index}: {number} of {steps}{left}")
+
+    def show_review_soon(self) -> None:
+        """Show objects and confidence anew, at most four times a second."""
+        if not self._review_timer.isActive():
+            self._review_timer.start()
+
+    def show_state(self) -> None:
+        """Show the objects, what is known of them, and what is to be looked at."""
         annotation = self.annotation
         if annotation is None:
             return
-        annotation.apply(done.result)
-        if done.result.slice == annotation.shown_slice and not (
-            self._refresh_timer.isActive()
-        ):
-            self._refresh_timer.start()
-        if done.steps:
-            self.propagation.show_progress(done.step, done.steps)
-            self._say(f"Slice {done.result.slice}: {done.step} of {done.steps}")
-        else:
-            confidence = ", ".join(f"{c:.0%}" for c in done.result.confidence.values())
-            self._say(f"Slice {done.result.slice}: confidence {confidence or 'none'}")
+        rows = [_row(annotation, i) for i in annotation.objects]
+        self.objects.table.show_objects(rows, annotation.current)
+        prompts = annotation.prompts()
+        self.prompts.show_suppress(prompts.suppress)
+        self.review.show_left(
+            len(annotation.doubtful(self.review.threshold)), len(prompts.locks)
+        )
+        self.strip.set_data(_strip_data(annotation, rows))
+        self._strip_dock.setVisible(annotation.image.ndim > 2)
+        self.show_class()
 
-    def _show_message(self, message: Message) -> None:
-        if message.failed == "Propagate":
-            self._propagation_ended()
-        if message.failed == "Open":
-            self._opened = None
-            self._download_timer.stop()
-            self._propagation_ended()
-        if message.failed:
-            show_error(message.text)
-            self._say(message.text)
-        else:
-            show_info(message.text)
-
-    def _propagation_ended(self) -> None:
-        self.propagation.set_running(False)
-        self._refresh_labels()
-
-    def _refresh_labels(self) -> None:
-        if self.annotation is not None:
-            self.annotation.labels.refresh()
+    def show_class(self) -> None:
+        """Offer to ask for all of a class, where that can be."""
+        annotation = self.annotation
+        cls = annotation.objects[annotation.current].cls if annotation else None
+        self.prompts.show_class(cls, self.conversation.classes)
 
     def _moved(self) -> None:
-        self._idle_timer.start()
-
-    def _prefetch(self) -> None:
-        """Have the slices around the one shown ready for a click."""
-        if self.annotation is not None and not self.runner.busy:
-            shown = self.annotation.shown_slice
-            self.runner.submit(Prefetch(tuple(shown + step for step in AHEAD)))
-
-    def _show_download(self) -> None:
-        if self.runner.download is not None:
-            done, total = self.runner.download
-            share = f"{done / total:.0%} of " if total else ""
-            self.propagation.set_running(False, cancellable=True)
-            self._say(f"Downloading the model: {share}{(total or done) / 1e6:.0f} MB")
-
-    # small things ----------------------------------------------------------
+        self.conversation.moved()
+        if self.annotation is not None:
+            self.strip.set_current(self.annotation.shown_slice)
 
     def _object_selected(self, object_id: int) -> None:
         if self.annotation is not None:
             self.annotation.select_object(object_id)
-            self._show_class()
+            self.show_class()
 
-    def _object_renamed(self, object_id: int, name: str, cls: str) -> None:
+    def _change_object(self, object_id: int, **fields: object) -> None:
         if self.annotation is not None:
-            self.annotation.rename_object(object_id, name, cls)
-            self._show_class()
+            self.annotation.change_object(object_id, **fields)
+            self.show_state()
 
-    def _show_objects(self) -> None:
+    def _show_object(self, object_id: int, visible: bool) -> None:
         if self.annotation is not None:
-            annotation = self.annotation
-            self.objects.table.show_objects(
-                annotation.objects, annotation.current, annotation.labels
-            )
-            self._show_class()
+            self.annotation.set_visible(object_id, visible)
+            self.show_state()
 
-    def _show_class(self) -> None:
-        annotation = self.annotation
-        cls = annotation.objects[annotation.current].cls if annotation else None
-        self.prompts.show_class(cls, self._classes)
+    def _suppress(self, on: bool) -> None:
+        annotation = self.annotate()
+        if annotation is not None:
+            try:
+                annotation.suppress(on)
+            except OctaError as error:
+                self.warn(str(error))
+            self.show_state()
 
-    def _model_knows(self, classes: tuple[str, ...] | None) -> None:
-        self._classes = classes
-        self._show_class()
+    # layers come and go ----------------------------------------------------
 
     def _layers_changed(self) -> None:
         self.source.reset_choices()
-        self.prompts.points.reset_choices()
+        self.prompts.layer.reset_choices()
         if self.annotation is not None:
             self._check_timer.start()
 
@@ -444,40 +404,97 @@ class SegmentWidget(QScrollArea):
             return
         if annotation.image not in self.viewer.layers:
             self._close_annotation(annotation)
+            if annotation.labels in self.viewer.layers:
+                self.warn(
+                    f"The image {annotation.image.name} was removed. Prompts and "
+                    "labels are kept as layers; open the image again to go on."
+                )
             return
         for layer in annotation.put_layers_back():
-            self._warn(
+            self.warn(
                 f"The layer {layer.name} belongs to the annotation and was put back; "
                 "remove objects in the table instead."
             )
 
-    def _close_annotation(self, annotation: Annotation) -> None:
-        self.runner.close()
+    def _close_annotation(
+        self, annotation: Annotation, remove_layers: bool = False
+    ) -> None:
+        if annotation is self.annotation:
+            self.annotation = None
+            self.conversation.close()
         annotation.close()
         del self._annotations[annotation.image]
-        self.annotation = self._opened = None
-        self._model_knows(None)
-        self._propagation_ended()
-        if annotation.labels in self.viewer.layers:
-            self._warn(
-                f"The image {annotation.image.name} was removed. Prompts and labels "
-                "are kept as layers; open the image again to go on."
-            )
+        for layer in annotation.layers if remove_layers else ():
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self._strip_dock.hide()
 
-    def _say(self, text: str) -> None:
-        self.status.setText(text)
-
-    def _warn(self, text: str) -> None:
-        show_warning(text)
-        self._say(text)
+    def showEvent(self, event: object) -> None:
+        """Be as wide as the controls are in napari's style."""
+        self.setMinimumWidth(self.widget().minimumSizeHint().width() + SCROLL_BAR)
+        super().showEvent(event)
 
     def closeEvent(self, event: object) -> None:
-        """Release keys and threads; layers stay."""
-        _release(self.viewer, self.runner)
+        """Release keys, threads and projects; layers stay."""
+        self._stop()
         super().closeEvent(event)
+
+    def event(self, event: QEvent) -> bool:
+        """Stop when napari takes the widget out of a dock that is closed."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._stop()
+        return bool(super().event(event))
+
+    def _stop(self) -> None:
+        if self._stopped:
+            return
+        self._stopped = True
+        _release(self.viewer, self.runner)
+        for annotation in self._annotations.values():
+            self._write_copies(annotation)
+            annotation.close()
+        self._annotations.clear()
 
 
 def _release(viewer: napari.Viewer, runner: EngineRunner, *_: object) -> None:
-    for key in KEYS.values():
+    for key in [*(command.key for command in COMMANDS.values()), *ALIASES]:
         viewer.keymap.pop(key, None)
     runner.close()
+
+
+def _row(annotation: Annotation, object_id: int) -> ObjectRow:
+    obj = annotation.objects[object_id]
+    return ObjectRow(
+        object_id,
+        obj.name,
+        obj.cls,
+        annotation.colour(object_id),
+        object_id not in annotation.hidden,
+        obj.locked,
+        annotation.extent(object_id),
+        annotation.review.mean(object_id),
+    )
+
+
+def _strip_data(annotation: Annotation, rows: list[ObjectRow]) -> StripData:
+    depth = len(annotation.data)
+    return StripData(
+        depth,
+        tuple(
+            StripRow(
+                row.id,
+                row.name,
+                row.colour,
+                annotation.review.row(row.id, depth),
+                **vars(annotation.marks(row.id)),
+                agreement=annotation.review.agreement_row(row.id, depth),
+            )
+            for row in rows
+        ),
+        annotation.shown_slice,
+        annotation.geometry.spacing[0] if annotation.geometry.known else None,
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
