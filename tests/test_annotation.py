@@ -37,7 +37,7 @@ def result(index, logits):
 
 
 def test_layers_share_the_grid_of_the_image(annotation):
-    for layer in annotation.layers:
+    for layer in annotation.scene.layers:
         np.testing.assert_allclose(layer.scale, GEOMETRY.spacing)
         assert [str(u) for u in layer.units] == ["millimeter"] * 3
         assert layer.axis_labels == ("depth", "slow", "fast")
@@ -66,14 +66,17 @@ def test_points_and_boxes_become_prompts_of_the_current_object(annotation):
 def test_edits_are_only_what_changed(annotation):
     annotation.points.add([2, 10, 12])
     annotation.points.add([4, 10, 12])
-    assert [(e.object, e.slice) for e in annotation.take_edits()] == [(1, 2), (1, 4)]
-    assert annotation.take_edits() == []
+    assert [(e.object, e.slice) for e in annotation.engine.take_edits()] == [
+        (1, 2),
+        (1, 4),
+    ]
+    assert annotation.engine.take_edits() == []
     annotation.points.add([4, 20, 20])
-    (edit,) = annotation.take_edits()
+    (edit,) = annotation.engine.take_edits()
     assert (edit.slice, len(edit.prompts)) == (4, 2)
     annotation.points.selected_data = {0}
     annotation.points.remove_selected()
-    (edit,) = annotation.take_edits()
+    (edit,) = annotation.engine.take_edits()
     assert (edit.slice, edit.prompts) == (2, ())
 
 
@@ -133,13 +136,13 @@ def test_a_class_is_asked_for_corrected_and_taken_back(viewer, annotation):
     annotation.points.add([3, 10, 12])
     given = (Prompt(faz, 3, whole="FAZ"), Prompt(faz, 3, ((10, 12),), (0,)))
     assert annotation.prompts().prompts == given
-    (edit,) = annotation.take_edits()
+    (edit,) = annotation.engine.take_edits()
     assert (edit.object, edit.slice, edit.prompts) == (faz, 3, given)
     assert annotation.undo()
     assert annotation.prompts().prompts == given[:1]
     assert annotation.undo()
     assert annotation.prompts().prompts == ()
-    assert [e.prompts for e in annotation.take_edits()] == [()]
+    assert [e.prompts for e in annotation.engine.take_edits()] == [()]
 
 
 def test_a_class_that_nothing_is_known_of_cannot_be_asked_for(annotation):
@@ -150,9 +153,9 @@ def test_a_class_that_nothing_is_known_of_cannot_be_asked_for(annotation):
 
 
 def test_removed_layers_are_put_back(viewer, annotation):
-    assert annotation.put_layers_back() == []
+    assert annotation.scene.put_layers_back() == []
     viewer.layers.remove(annotation.points)
-    assert annotation.put_layers_back() == [annotation.points]
+    assert annotation.scene.put_layers_back() == [annotation.points]
     assert annotation.points in viewer.layers
 
 
@@ -180,14 +183,14 @@ def test_a_point_outside_is_taken_back_and_the_rest_stays(viewer):
     annotation.points.add([2, 10, 500])
     assert "outside the image" in said[-1]
     assert annotation.points.data.tolist() == [[2, 10, 12]]
-    assert [e.slice for e in annotation.take_edits()] == [2]
+    assert [e.slice for e in annotation.engine.take_edits()] == [2]
 
 
 def test_results_fill_labels_and_make_room_for_large_ids(annotation):
-    annotation.visit(result(3, {1: 1.0}), 0)
+    annotation.engine.visited(result(3, {1: 1.0}), 0)
     assert (annotation.labels.data[3] == 1).all()
     assert not annotation.labels.data[2].any()
-    annotation.visit(result(3, {300: 2.0, 1: 1.0}), 0)
+    annotation.engine.visited(result(3, {300: 2.0, 1: 1.0}), 0)
     assert annotation.labels.data.dtype == np.uint16
     assert (annotation.labels.data[3] == 300).all()
 
@@ -208,7 +211,7 @@ def test_a_single_image_is_a_volume_of_one_slice():
     annotation = Annotation(viewer, image)
     annotation.points.add([10, 12])
     assert annotation.prompts().prompts == (Prompt(1, 0, ((10, 12),), (1,)),)
-    annotation.visit(result(0, {1: 1.0}), 0)
+    annotation.engine.visited(result(0, {1: 1.0}), 0)
     assert annotation.labels.data.shape == (30, 40)
     assert annotation.labels.data.all()
     assert annotation.shown_slice == 0

@@ -87,8 +87,14 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
 
 
-def assert_same_pass(stock, state, session, *, reverse=False, **where) -> int:
-    """Propagate both and compare every slice; return how many there were."""
+def assert_same_pass(
+    stock, state, session, *, reverse=False, given=None, **where
+) -> int:
+    """Propagate both and compare every slice; return how many there were.
+
+    `given` masks, by slice and object, are shown as they are; SAM 2 shows what its
+    grid holds of them.
+    """
     expected = {
         index: {o: m[0].numpy() for o, m in zip(ids, masks, strict=True)}
         for index, ids, masks in stock.propagate_in_video(
@@ -99,6 +105,10 @@ def assert_same_pass(stock, state, session, *, reverse=False, **where) -> int:
     for result in session.propagate(direction, **where):
         assert set(result.logits) == set(expected[result.slice])
         for object_id, logits in result.logits.items():
+            mask = (given or {}).get((result.slice, object_id))
+            if mask is not None:
+                np.testing.assert_array_equal(logits > 0, mask)
+                continue
             assert_same(logits, expected[result.slice][object_id])
     return len(expected)
 
@@ -133,8 +143,9 @@ def test_box_with_points_and_mask_prompts_of_two_objects(pair, data):
     mask[5:25, 40:70] = True
     stock.add_new_mask(state, frame_idx=2, obj_id=2, mask=mask)
     session.add(Prompt(2, 2, mask=mask))
-    assert_same_pass(stock, state, session)
-    assert_same_pass(stock, state, session, reverse=True, start=2)
+    given = {(2, 2): mask}
+    assert_same_pass(stock, state, session, given=given)
+    assert_same_pass(stock, state, session, given=given, reverse=True, start=2)
 
 
 def test_object_added_after_propagation_on_another_slice(pair):

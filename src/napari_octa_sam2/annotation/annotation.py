@@ -14,30 +14,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_octa_sam2.annotation.adopted import points_as_clicks, with_labels
-from napari_octa_sam2.annotation.edits import Edit, Edits
-from napari_octa_sam2.annotation.holdings import Holdings
+from napari_octa_sam2.annotation.exchange import Exchange
 from napari_octa_sam2.annotation.marks import Marks, marks_of, with_absence, with_end
 from napari_octa_sam2.annotation.painting import guarded, painted_prompts
-from napari_octa_sam2.engine.results import SliceResult
+from napari_octa_sam2.annotation.scene import Scene
 from napari_octa_sam2.errors import PromptError
 from napari_octa_sam2.layers import (
     as_slices,
-    grid_arguments,
     image_slices,
     layer_geometry,
-    object_colormap,
-    object_colours,
 )
 from napari_octa_sam2.project import locks, objects
 from napari_octa_sam2.project.document import Document
 from napari_octa_sam2.prompt_layers import PromptLayers
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
-from napari_octa_sam2.review import Place, ReviewTable
+from napari_octa_sam2.review import Place
 from napari_octa_sam2.volume.writers import write_labels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Layer, Points
+    from napari.layers import Image, Labels, Points
 
     from napari_octa_sam2.project.store import Copies, Project
 
@@ -51,7 +47,7 @@ class Annotation:
     image : napari.layers.Image
         Two- or three-dimensional and grey; it is never changed.
     on_edit : callable
-        Called after a change; take what the engine must know with `take_edits`.
+        Called after a change; what the engine must know is in `engine`.
     project : Project, optional
         Where every change is written down; its document is gone on with.
     warn : callable
@@ -71,31 +67,22 @@ class Annotation:
         project: Project | None = None,
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
-        self.viewer, self.image = viewer, image
+        self.image = image
         self.data = image_slices(image)
         self.geometry = layer_geometry(image)
         depth, slow, fast = self.data.shape
         self.project = project
         self.document = project.document if project else Document((depth, slow, fast))
-        self.review = ReviewTable()
-        self.hidden: set[int] = set()
         self.current = 1
-        self._edits = Edits()
-        self._warn = warn
-        self._held = Holdings()
-        self.labels: Labels = viewer.add_labels(
-            self.document.volume().reshape(image.data.shape),
-            name=f"{image.name} segmentation",
-            **grid_arguments(image),
+        self._on_edit, self._warn = on_edit, warn
+        self.scene = Scene(
+            viewer, image, self.document, self._drawn_changed, self._painted
         )
-        self.labels.events.paint.connect(self._painted)
-        self.drawn = PromptLayers(viewer, image, self._drawn_changed)
-        self._on_edit = on_edit
-        for index in self.document.labelled_slices():
-            self._held.note(index, self.document.labels(index))
+        note = project.note if project else lambda event: None
+        self.engine = Exchange(self.document, note, self.scene.show_labels)
         if project is not None:
             self._remember(project.events)
-        self._edits.note(self.prompts(), self.document.step, shown=False)
+        self.engine.compare(shown=False)
         self._show_prompts()
 
     # what is there ---------------------------------------------------------
@@ -103,12 +90,17 @@ class Annotation:
     @property
     def points(self) -> Points:
         """The layer of clicks."""
-        return self.drawn.points
+        return self.scene.drawn.points
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers that the annotation has added, from bottom to top."""
-        return self.labels, self.drawn.shapes, self.drawn.points
+    def drawn(self) -> PromptLayers:
+        """The layers of prompts."""
+        return self.scene.drawn
+
+    @property
+    def labels(self) -> Labels:
+        """The layer of masks."""
+        return self.scene.labels
 
     @property
     def objects(self) -> dict[int, PromptObject]:
@@ -118,10 +110,7 @@ class Annotation:
     @property
     def shown_slice(self) -> int:
         """Index of the slice on screen."""
-        if self.image.ndim == 2:
-            return 0
-        position = self.image.world_to_data(self.viewer.dims.point[-self.image.ndim :])
-        return int(np.clip(round(float(position[0])), 0, len(self.data) - 1))
+        return self.scene.shown_slice
 
     def prompts(self) -> PromptSet:
         """Return objects, prompts and locks."""
@@ -129,16 +118,8 @@ class Annotation:
 
     def mask(self, object_id: int, index: int) -> np.ndarray:
         """Return the mask of an object on a slice, ``(slow, fast)``."""
-        found: np.ndarray = as_slices(self.labels.data)[index] == object_id
+        found: np.ndarray = self.document.labels(index) == object_id
         return found
-
-    def colour(self, object_id: int) -> tuple[float, ...]:
-        """Return the colour of an object, RGBA from 0 to 1, whether shown or not."""
-        return tuple(map(float, object_colormap().map(object_id)))
-
-    def extent(self, object_id: int) -> tuple[int, int] | None:
-        """Return the first and last slice that hold an object, if any does."""
-        return self._held.extent(object_id)
 
     def marks(self, object_id: int) -> Marks:
         """Return where an object has prompts, is locked, and is said to be absent."""
@@ -154,19 +135,11 @@ class Annotation:
         """
         prompts = self.prompts()
         free = [o.id for o in prompts.objects if not o.locked]
-        return self.review.queue(prompts.locks, free, 1 - sure)
-
-    def put_layers_back(self) -> list[Layer]:
-        """Add the layers that were removed from the viewer again; return them."""
-        gone = [layer for layer in self.layers if layer not in self.viewer.layers]
-        for layer in gone:
-            self.viewer.layers.append(layer)
-        return gone
+        return self.engine.review.queue(prompts.locks, free, 1 - sure)
 
     def close(self) -> None:
         """Stop listening; the layers stay, and others may work on the project."""
-        self.labels.events.paint.disconnect(self._painted)
-        self.drawn.close()
+        self.scene.close()
         if self.project is not None:
             self.project.close()
 
@@ -236,14 +209,6 @@ class Annotation:
             made = objects.duplicate(self.document, object_id)
         self.select_object(made.id)
         return made
-
-    def set_visible(self, object_id: int, visible: bool) -> None:
-        """Show or hide the pixels of an object."""
-        if visible:
-            self.hidden.discard(object_id)
-        else:
-            self.hidden.add(object_id)
-        self._colour()
 
     # prompts ---------------------------------------------------------------
 
@@ -375,60 +340,11 @@ class Annotation:
         """Do the step undone last again; return whether there was one."""
         return self._travelled(self.document.redo())
 
-    # the engine ------------------------------------------------------------
-
-    def take_edits(self) -> list[Edit]:
-        """Return what the engine has to be told since the last call."""
-        return self._edits.take()
-
-    def resend(self, *, shown: bool) -> None:
-        """Have `take_edits` return every prompt again, for a new session.
-
-        Parameters
-        ----------
-        shown : bool
-            Whether its answers replace the masks that are there.
-        """
-        self._edits.forget()
-        self._edits.note(self.prompts(), self.document.step, shown=shown)
+    # the work --------------------------------------------------------------
 
     def begin_step(self) -> int:
         """Begin a step of the history, for what the engine is about to do."""
         return self.document.begin()
-
-    def answer(self, result: SliceResult, edit: Edit) -> None:
-        """Take the engine's answer to an edit."""
-        shown = edit.shown and self._edits.is_latest(edit)
-        self.note(
-            {
-                "do": "answer",
-                "object": edit.object,
-                "slice": edit.slice,
-                "prompts": [p.to_json() for p in edit.prompts],
-                "step": edit.step,
-                "shown": shown,
-                "confidence": _plain(result.confidence),
-            }
-        )
-        if shown:
-            self._take(result, edit.step)
-
-    def visit(self, result: SliceResult, step: int) -> None:
-        """Take a slice of a propagation."""
-        found = {"confidence": _plain(result.confidence)}
-        self.note({"do": "visit", "slice": result.slice, "step": step, **found})
-        self._take(result, step)
-
-    def checked(self, index: int, agreement: Mapping[int, float]) -> None:
-        """Take how well both directions agree on a slice."""
-        found = _plain(agreement)
-        self.note({"do": "checked", "slice": index, "agreement": found})
-        self.review.note_agreement(agreement, index)
-
-    def note(self, event: Mapping[str, Any]) -> None:
-        """Write down what the engine did."""
-        if self.project is not None:
-            self.project.note(event)
 
     def copies(self) -> Copies:
         """Return labels and prompts, to be written beside the journal of the project.
@@ -462,15 +378,6 @@ class Annotation:
 
     # inside ----------------------------------------------------------------
 
-    def _take(self, result: SliceResult, step: int) -> None:
-        index = result.slice
-        content = self.document.labels(index)
-        safe = locks.protected(self.prompts(), index)
-        content = result.written(content, safe)
-        self.document.write(index, content, step, by_engine=True)
-        self.review.note(result.confidence, index)
-        self._show_labels([index])
-
     def _drawn_changed(self) -> None:
         """Take over what the user drew; draw it as it was where that cannot be."""
         prompts = replace(self.prompts(), prompts=self.drawn.read())
@@ -485,19 +392,17 @@ class Annotation:
         with self._changing(shown=True, redraw=False):
             self.document.set_prompts(prompts)
 
-    def _painted(self, event: Any) -> None:
+    def _painted(self) -> None:
         """Make what the user painted prompts, slice by slice."""
-        data = as_slices(self.labels.data)
-        flat = self.labels.n_edit_dimensions < 3
-        candidates = [self.shown_slice] if flat else range(len(data))
         changed = []
-        for index in candidates:
+        for index in self.scene.painted_slices:
+            content = self.scene.painted(index)
             before = self.document.labels(index)
-            if np.array_equal(before, data[index]):
+            if np.array_equal(before, content):
                 continue
-            labels, refused = guarded(self.prompts(), index, before, data[index])
+            labels, refused = guarded(self.prompts(), index, before, content)
             if refused:
-                data[index] = labels
+                content[...] = labels
                 names = ", ".join(self.objects[i].name for i in sorted(refused))
                 self._warn(
                     f"{names}: locked on slice {index}; unlock it to paint there."
@@ -543,57 +448,32 @@ class Annotation:
         try:
             yield
         except BaseException:
-            self.document.undo()
+            self.document.abandon()
             raise
         changed = self.document.slices_of(number)
-        self._edits.note(self.prompts(), number, shown=shown)
+        self.engine.compare(shown=shown)
         if redraw:
             self._show_prompts()
-        self._show_labels(changed)
+        self.scene.show_labels(changed)
         self._on_edit()
 
     def _travelled(self, slices: list[int] | None) -> bool:
         if slices is None:
             return False
-        self._edits.note(self.prompts(), self.document.step, shown=False)
+        self.engine.compare(shown=False)
         self._show_prompts()
-        self._show_labels(slices)
+        self.scene.show_labels(slices)
         self._on_edit()
         return True
 
     def _show_prompts(self) -> None:
-        prompts = self.prompts()
-        self.labels.metadata["names"] = {o.id: o.name for o in prompts.objects}
-        self.labels.metadata["classes"] = {o.id: o.cls for o in prompts.objects}
-        self.drawn.draw(prompts.prompts)
+        self.scene.show_prompts()
         if self.current not in self.objects:
             self.select_object(min(self.objects))
-        self._colour()
-
-    def _show_labels(self, slices: Collection[int]) -> None:
-        """Copy labels of the document into the layer; the caller refreshes."""
-        for index in slices:
-            content = self.document.labels(index)
-            if content.dtype.itemsize > self.labels.data.dtype.itemsize:
-                self.labels.data = self.labels.data.astype(content.dtype)
-            as_slices(self.labels.data)[index] = content
-            self._held.note(index, content)
-
-    def _colour(self) -> None:
-        self.labels.colormap = object_colours(self.hidden)
 
     def _remember(self, events: Collection[Mapping[str, Any]]) -> None:
         """Take what the engine had said before."""
+        self.engine.remember(events)
         for event in events:
-            if "confidence" in event:
-                found = {int(o): c for o, c in event["confidence"].items()}
-                self.review.note(found, event["slice"])
-            elif event["do"] == "checked":
-                found = {int(o): a for o, a in event["agreement"].items()}
-                self.review.note_agreement(found, event["slice"])
-            elif event["do"] == "open":
+            if event["do"] == "open":
                 self.labels.metadata["record"] = event["record"]
-
-
-def _plain(confidence: Mapping[int, float]) -> dict[str, float]:
-    return {str(o): round(c, 4) for o, c in confidence.items()}

@@ -69,6 +69,27 @@ def require_target(path: Path, inputs: Iterable[Path] = ()) -> None:
         )
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Return whether the command line gave a parameter a value."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def refuse(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse arguments of another use of a command.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one of `names` was given.
+    """
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in names and is_given(context, name):
+            command = context.info_name
+            raise typer.BadParameter(f"{parameter.opts[0]} {why}; see {command} --help")
+
+
 def print_json(content: Any) -> None:
     """Print `content` on stdout."""
     typer.echo(json.dumps(content, indent=1, default=str))

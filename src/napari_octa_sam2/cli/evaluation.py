@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,11 @@ import typer
 from napari_octa_sam2.cli.console import (
     AsJson,
     Range,
+    Report,
     parse_range,
     print_json,
     progress,
+    refuse,
     say,
     show_report,
     stop_on_signal,
@@ -42,6 +44,7 @@ class ProtocolName(StrEnum):
     """How a model is judged."""
 
     clicks = "clicks"
+    review = "review"
 
 
 def evaluate(
@@ -61,7 +64,7 @@ def evaluate(
     ] = None,
     protocol: Annotated[
         ProtocolName | None,
-        typer.Option(help="Judge a model instead, by simulated clicks."),
+        typer.Option(help="Judge a model, or the review, by a simulated user."),
     ] = None,
     model: Model = "octa-nano",
     refine: Refine = True,
@@ -89,21 +92,23 @@ def evaluate(
     """Compare labels with the truth: Dice, clDice, HD95 for each object.
 
     With --protocol clicks --realdata DIR, judge a model instead: Dice, clDice and
-    number of clicks on real samples. Ctrl-C stops and shows what is done.
+    number of clicks on real samples; with --protocol review, how many slices have to be
+    looked at with the review queue and without. Ctrl-C stops and shows what is done.
     """
     if protocol is None:
-        _refuse(context, OF_PROTOCOL, "needs --protocol")
+        refuse(context, OF_PROTOCOL, "needs --protocol")
         if prediction is None or truth is None:
             raise typer.BadParameter(
                 "expected PREDICTION and TRUTH, or --protocol clicks --realdata DIR"
             )
         _compare(prediction, truth, labels, slices, csv, as_json)
         return
-    _refuse(context, OF_LABELS, "does not go with --protocol")
+    refuse(context, OF_LABELS, "does not go with --protocol")
     if realdata is None:
         raise typer.BadParameter("expected --realdata DIR with --protocol")
     network = partial(load, model, refine=refine, refinement=refinement)
-    _judge(realdata, network, _task_names(tasks), subjects, device, out, as_json)
+    names = _task_names(tasks, protocol)
+    _judge(protocol, realdata, network, names, subjects, device, out, as_json)
 
 
 def load_truth(path: Path, name: str | None) -> tuple[LabelSet, ScanGeometry]:
@@ -173,6 +178,7 @@ def _compare(
 
 
 def _judge(
+    protocol: ProtocolName,
     realdata: Path,
     network: Callable[[], LoadedModel],
     tasks: list[str] | None,
@@ -185,10 +191,9 @@ def _judge(
         require_folder(out)
     with stop_on_signal() as stopped:
         model = network()
-        from napari_octa_sam2.protocol.run import run_clicks
-
+        measure, _ = _runner(protocol)
         with progress("samples") as tell:
-            report = run_clicks(
+            report = measure(
                 realdata,
                 model,
                 tasks=tasks,
@@ -200,26 +205,28 @@ def _judge(
     show_report(report, out, as_json)
 
 
-def _task_names(text: str | None) -> list[str] | None:
+def _runner(protocol: ProtocolName) -> tuple[Callable[..., Report], Sequence[str]]:
+    """Return what runs a protocol, and the names of its tasks."""
+    if protocol is ProtocolName.clicks:
+        from napari_octa_sam2.protocol import run as clicks
+
+        return clicks.run_clicks, clicks.TASK_NAMES
+    from napari_octa_sam2.protocol.review import run as review
+
+    return review.run_review, review.TASK_NAMES
+
+
+def _task_names(text: str | None, protocol: ProtocolName) -> list[str] | None:
     """Return the names in ``a,b``; None for None."""
     if text is None:
         return None
-    from napari_octa_sam2.protocol.run import TASK_NAMES
-
+    _, known = _runner(protocol)
     names = [name.strip() for name in text.split(",")]
-    if unknown := [name for name in names if name not in TASK_NAMES]:
+    if unknown := [name for name in names if name not in known]:
         raise typer.BadParameter(
-            f"expected tasks of {', '.join(TASK_NAMES)}, found {', '.join(unknown)}"
+            f"expected tasks of {', '.join(known)}, found {', '.join(unknown)}"
         )
     return names
-
-
-def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
-    """Refuse arguments of the other use of the command."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in names and source and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"{parameter.opts[0]} {why}; see evaluate --help")
 
 
 def _alike(one: ScanGeometry, other: ScanGeometry) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,20 +16,29 @@ import typer
 from napari_octa_sam2.cli.console import (
     AsJson,
     Range,
+    is_given,
     parse_range,
     print_json,
     print_pairs,
     progress,
+    refuse,
     require_target,
     say,
     stop_on_signal,
 )
+from napari_octa_sam2.cli.replay import run_replay, source_of, verdict
 from napari_octa_sam2.prompts import PromptSet
 from napari_octa_sam2.volume.readers import read_volume
 
 if TYPE_CHECKING:
     from napari_octa_sam2.engine.segment import Segmentation
     from napari_octa_sam2.model.loading import LoadedModel
+    from napari_octa_sam2.volume.octa_volume import OctaVolume
+
+OF_PROMPTS = (
+    *("prompts", "refine", "refinement", "slices", "direction"),
+    *("precision", "attention"),
+)
 
 Model = Annotated[
     str, typer.Option(metavar="NAME|PATH", help="See the command `models`.")
@@ -54,16 +65,26 @@ class Direction(StrEnum):
 
 
 def segment(
-    volume: Annotated[Path, typer.Argument(help="A volume: a file or a folder.")],
-    prompts: Annotated[
-        Path, typer.Option(metavar="FILE", help="Prompts, as the viewer writes them.")
-    ],
+    context: typer.Context,
     out: Annotated[
         Path,
         typer.Option(
             metavar="FILE", help="Labels: .ome.zarr, .nii.gz, .nii, .tif or .npy."
         ),
     ],
+    volume: Annotated[
+        Path | None, typer.Argument(help="A volume: a file or a folder.")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Prompts, as the viewer writes them."),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PROJECT", help="Do a project of the viewer once more instead."
+        ),
+    ] = None,
     model: Model = "octa-nano",
     config: Annotated[
         str | None,
@@ -89,14 +110,36 @@ def segment(
 ) -> None:
     """Segment the prompted objects on every slice.
 
+    With --replay PROJECT, do what was done in the viewer once more: the network answers
+    anew, and its labels are compared with those of the project, bit for bit. VOLUME is
+    by default the one that the project was begun with; --model, --config and --device
+    are those of the project.
+
     Ctrl-C stops after the slice in work and writes what is done.
     """
-    span = parse_range(slices)
-    require_target(out, inputs=(volume, prompts))
     if picture is not None:
         from napari_octa_sam2.overview import check_picture
 
         check_picture(picture)
+    if replay is not None:
+        refuse(context, OF_PROMPTS, "does not go with --replay")
+        has_model = is_given(context, "model")
+        if config is not None and not has_model:
+            raise typer.BadParameter("--config FILE with --replay needs --model")
+        require_target(out, inputs=(replay, *([] if volume is None else [volume])))
+        scan = read_volume(source_of(replay) if volume is None else volume)
+        chosen = partial(load, model, config) if has_model else None
+        again = run_replay(replay, scan, chosen, device)
+        _finish(again.segmentation, scan, out, picture)
+        said = verdict(again, replay, as_json)
+        _report(again.segmentation, out, picture, as_json, replay=said)
+        return
+    if volume is None or prompts is None:
+        raise typer.BadParameter(
+            "expected VOLUME and --prompts FILE, or --replay PROJECT"
+        )
+    span = parse_range(slices)
+    require_target(out, inputs=(volume, prompts))
     given = PromptSet.read(prompts)
     scan = read_volume(volume)
     given.require_usable(scan.shape)
@@ -117,11 +160,7 @@ def segment(
                 progress=tell,
                 cancelled=stopped,
             )
-        done.write(out)
-    if picture is not None:
-        from napari_octa_sam2.overview import write_overview
-
-        write_overview(picture, scan, done.labels, prompts=given)
+    _finish(done, scan, out, picture, given)
     _report(done, out, picture, as_json)
 
 
@@ -182,7 +221,29 @@ def load(
         )
 
 
-def _report(done: Segmentation, out: Path, picture: Path | None, as_json: bool) -> None:
+def _finish(
+    done: Segmentation,
+    scan: OctaVolume,
+    out: Path,
+    picture: Path | None,
+    prompts: PromptSet | None = None,
+) -> None:
+    """Write labels, and a picture where one is wanted."""
+    done.write(out)
+    if picture is not None:
+        from napari_octa_sam2.overview import write_overview
+
+        shown = prompts or PromptSet.from_json(done.record["prompts"])
+        write_overview(picture, scan, done.labels, prompts=shown)
+
+
+def _report(
+    done: Segmentation,
+    out: Path,
+    picture: Path | None,
+    as_json: bool,
+    **more: Mapping[str, Any],
+) -> None:
     for note in done.record["notes"]:
         say(f"note: {note}")
     objects = _summary(done)
@@ -193,6 +254,7 @@ def _report(done: Segmentation, out: Path, picture: Path | None, as_json: bool) 
                 "picture": None if picture is None else str(picture),
                 "objects": objects,
                 "record": done.record,
+                **more,
             }
         )
     else:

@@ -30,6 +30,8 @@ def sharpened(
 ) -> Tensor:
     """Return an output's logits at the slice's resolution, ``(1, 1, slow, fast)``.
 
+    A mask that was given is shown as it is, not as the decoder's grid holds it.
+
     Parameters
     ----------
     head : RefinementHead, optional
@@ -39,14 +41,14 @@ def sharpened(
     connected : bool
         Leave out what the head adds away from a single object.
     """
+    if output.given is not None:
+        mask = torch.from_numpy(output.given).to(output.logits.device)[None, None]
+        return torch.where(mask, GIVEN, -GIVEN)
     size = (grid.rows, grid.cols)
     coarse = F.interpolate(output.logits, size, mode="bilinear", align_corners=False)
     if head is None or reading is None:
         return coarse
     device = output.logits.device
-    if output.given is not None:
-        mask = torch.from_numpy(output.given).to(device)[None, None]
-        return torch.where(mask, GIVEN, -GIVEN)
     clicks = torch.tensor(output.clicks, device=device).reshape(1, -1, 3)
     pictures = paint_clicks(clicks[..., [1, 0]], clicks[..., 2], size)
     asked = NO_CLASS if output.whole is None else SEGMENTABLE.index(output.whole)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from napari_octa_sam2.project.packing import BLANK, pack, unpack
 from napari_octa_sam2.prompts import PromptObject, PromptSet
 
 Event = Mapping[str, Any]
 STEPS = 200  # that can be undone
-BLANK = b""
 
 
 @dataclass(eq=False)
@@ -33,6 +32,12 @@ class Step:
     before: PromptSet
     after: PromptSet
     slices: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changed nothing."""
+        is_same = all(before == after for before, after in self.slices.values())
+        return is_same and self.before == self.after
 
 
 class Document:
@@ -59,6 +64,7 @@ class Document:
         self.tell = tell
         self._steps: list[Step] = []
         self._undone: list[Step] = []
+        self._undone_before: list[Step] = []  # when the last step began
         self._begun = 0
         self._packed: dict[int, bytes] = {}
 
@@ -70,7 +76,7 @@ class Document:
     @property
     def can_undo(self) -> bool:
         """Whether there is a step to take back."""
-        return bool(self._steps)
+        return not all(step.is_empty for step in self._steps)
 
     @property
     def can_redo(self) -> bool:
@@ -107,12 +113,23 @@ class Document:
 
     def begin(self) -> int:
         """Begin a step: what follows is undone together. Return its number."""
+        self.tell({"do": "begin"})
         self._begun += 1
         self._steps.append(Step(self._begun, self.prompts, self.prompts))
         del self._steps[:-STEPS]
-        self._undone.clear()
-        self.tell({"do": "begin"})
+        self._undone_before, self._undone = self._undone, []
         return self._begun
+
+    def abandon(self) -> list[int]:
+        """Take the step just begun back, as if it had never been.
+
+        Return the slices whose labels changed.
+        """
+        self.tell({"do": "abandon"})
+        if not self._steps:
+            return []
+        self._undone, self._undone_before = self._undone_before, []
+        return self._take_back(self._steps.pop())
 
     def set_prompts(self, prompts: PromptSet) -> None:
         """Make `prompts` the present ones, as part of the last step."""
@@ -136,10 +153,17 @@ class Document:
         Parameters
         ----------
         step : int, optional
-            The step that led to them, by default the last one.
+            The step that led to them, by default the last one. To undo a later step
+            does not undo them.
         by_engine : bool
             Whether the network made them, so that it can make them again.
+
+        Raises
+        ------
+        ValueError
+            If there is no such slice, or a label is not from 0 to 65535.
         """
+        self._require_slice(index)
         packed = pack(labels)
         if packed == self._packed.get(index, BLANK):
             return False
@@ -151,17 +175,18 @@ class Document:
         return True
 
     def undo(self) -> list[int] | None:
-        """Take the last step back; return the slices whose labels changed.
+        """Take the last step that changed something back.
 
-        None if there is none.
+        Return the slices whose labels changed; None if there is no such step.
         """
-        if not self._steps:
+        if not self.can_undo:
             return None
         self.tell({"do": "undo"})
+        while self._steps[-1].is_empty:
+            self._steps.pop()
         step = self._steps.pop()
         self._undone.append(step)
-        self.prompts = step.before
-        return self._restore({i: before for i, (before, _) in step.slices.items()})
+        return self._take_back(step)
 
     def redo(self) -> list[int] | None:
         """Do the step undone last again; return the slices whose labels changed.
@@ -187,24 +212,59 @@ class Document:
         match event["do"]:
             case "begin":
                 self.begin()
+            case "abandon":
+                self.abandon()
             case "prompts":
                 self.set_prompts(_changed(self.prompts, event))
             case "labels":
                 packed = base64.b64decode(event["content"], validate=True)
                 unpack(packed, self.shape[1:])
-                self._write(int(event["slice"]), packed, int(event["step"]))
+                self._require_slice(event["slice"])
+                self._write(event["slice"], packed, int(event["step"]))
             case "undo":
                 self.undo()
             case "redo":
                 self.redo()
 
+    def _require_slice(self, index: int) -> None:
+        if not 0 <= index < self.shape[0]:
+            raise ValueError(
+                f"expected a slice from 0 to {self.shape[0] - 1}, found {index}"
+            )
+
+    def _take_back(self, step: Step) -> list[int]:
+        self.prompts = step.before
+        return self._restore({i: before for i, (before, _) in step.slices.items()})
+
     def _write(self, index: int, packed: bytes, number: int) -> None:
-        before = self._packed.get(index, BLANK)
-        for step in self._steps:
-            if step.id == number:
-                first, _ = step.slices.get(index, (before, BLANK))
-                step.slices[index] = first, packed
+        """Write labels that the step `number` led to; it may have been long ago.
+
+        Steps since then that changed the slice keep what they changed there: in what
+        they restore, only the pixels that are written now are others.
+        """
+        present = self._packed.get(index, BLANK)
+        owner = next((s for s in reversed(self._steps) if s.id <= number), None)
+        begun_since = 0 if owner is None else owner.id + 1
+        later = [s for s in self._steps if s.id >= begun_since]
+        since = [s for s in (*later, *reversed(self._undone)) if index in s.slices]
+        if owner is not None:
+            earlier = since[0].slices[index][0] if since else present
+            before, after = owner.slices.get(index, (earlier, earlier))
+            changed = self._overlaid(after, present, packed) if since else packed
+            owner.slices[index] = before, changed
+        for step in since:
+            before, after = step.slices[index]
+            step.slices[index] = (
+                self._overlaid(before, present, packed),
+                self._overlaid(after, present, packed),
+            )
         self._restore({index: packed})
+
+    def _overlaid(self, state: bytes, old: bytes, new: bytes) -> bytes:
+        """Return the labels `state` with the pixels in which `new` is not `old`."""
+        shape = self.shape[1:]
+        was, now = unpack(old, shape), unpack(new, shape)
+        return pack(np.where(was != now, now, unpack(state, shape)))
 
     def _restore(self, slices: Mapping[int, bytes]) -> list[int]:
         for index, packed in slices.items():
@@ -213,32 +273,6 @@ class Document:
             else:
                 self._packed.pop(index, None)
         return sorted(slices)
-
-
-def pack(labels: np.ndarray) -> bytes:
-    """Return the labels of a slice in few bytes; none where all are zero."""
-    if not labels.any():
-        return BLANK
-    dtype = "<u1" if labels.max() <= 255 else "<u2"
-    content = np.ascontiguousarray(labels, dtype).tobytes()
-    return bytes([np.dtype(dtype).itemsize]) + zlib.compress(content, 1)
-
-
-def unpack(packed: bytes, shape: tuple[int, int]) -> np.ndarray:
-    """Return what `pack` was given, uint8 or uint16.
-
-    Raises
-    ------
-    ValueError
-        If the bytes are damaged or not of `shape`.
-    """
-    if not packed:
-        return np.zeros(shape, np.uint8)
-    try:
-        content = zlib.decompress(packed[1:])
-        return np.frombuffer(content, f"<u{packed[0]}").reshape(shape).copy()
-    except (zlib.error, TypeError) as error:
-        raise ValueError(f"labels of a slice are damaged: {error}") from error
 
 
 def _difference(old: PromptSet, new: PromptSet) -> dict[str, Any]:
@@ -253,4 +287,9 @@ def _difference(old: PromptSet, new: PromptSet) -> dict[str, Any]:
 
 def _changed(old: PromptSet, event: Event) -> PromptSet:
     added = PromptSet.from_json(event["content"])
+    if not 0 <= event["kept"] <= len(old.prompts):
+        raise ValueError(
+            f"expected at most {len(old.prompts)} prompts to keep, found "
+            f"{event['kept']}"
+        )
     return replace(added, prompts=old.prompts[: event["kept"]] + added.prompts)

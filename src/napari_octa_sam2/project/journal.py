@@ -6,11 +6,12 @@ at most one line half written; a disk that was full, lines that are repeated lat
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,74 +52,97 @@ class Journal:
     def append(self, event: Mapping[str, Any]) -> None:
         """Write an event; where that fails, it is written with the next one."""
         number = self._written + len(self._waiting)
-        text = json.dumps({"n": number, **event}, separators=(",", ":"))
+        content = {"n": number, **event}
+        text = json.dumps(content, separators=(",", ":"), default=_plain)
         self._waiting.append(text.encode())
-        try:
-            self._flush()
-        except OSError as error:
-            if not self._failed:
-                self._notify(
-                    f"your work cannot be saved ({error.strerror}) in {self.path}: "
-                    "free some space there, or save labels and prompts elsewhere now"
-                )
-            self._failed = True
+        self._write_waiting()
 
     def sync(self) -> None:
         """Have the system write to the disk what it was given."""
+        self._write_waiting()
         if self._file is not None:
             os.fsync(self._file)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, after another attempt at what could not be written."""
+        self._write_waiting()
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
-    def _flush(self) -> None:
+    def _write_waiting(self) -> None:
+        try:
+            while self._waiting:
+                self._write(self._waiting[0])
+                self._waiting.popleft()
+                self._written += 1
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                self._notify(
+                    f"your work cannot be saved ({error.strerror}) in {self.path}: "
+                    "free some space there, or save labels and prompts elsewhere now"
+                )
+        else:
+            if self._failed:
+                self._failed = False
+                self._notify("your work is saved again")
+
+    def _write(self, text: bytes) -> None:
         if self._file is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._file = os.open(self.path, flags, 0o644)
-        while self._waiting:
-            text = self._waiting[0]
-            # The line before may be half written, by a full disk or a crash.
-            line = b"\n%08x %s\n" % (zlib.crc32(text), text)
-            if os.write(self._file, line) != len(line):
-                raise OSError(28, "No space left on device")
-            self._waiting.popleft()
-            self._written += 1
-        if self._failed:
-            self._failed = False
-            self._notify("your work is saved again")
+        # The line before may be half written, by a full disk or a crash.
+        line = b"\n%08x %s\n" % (zlib.crc32(text), text)
+        if os.write(self._file, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_events(path: Path) -> tuple[list[dict[str, Any]], str]:
     """Return the events of a journal, and what was found wrong with it, if anything.
 
-    Lines that are no whole event are left out; so is all that follows a gap.
+    Lines that are no whole event are left out; so is all that follows a gap. A last
+    line without its end is what a crash leaves, and nothing wrong.
 
     Raises
     ------
     ReadError
         If the file cannot be read.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise ReadError(f"{path}: cannot be read ({error.strerror})") from error
     events: list[dict[str, Any]] = []
-    for line in lines:
+    damaged = False
+    for line in _lines(path):
         event = _event(line)
-        if event is None or event["n"] < len(events):
-            continue
-        if event["n"] > len(events):
+        if event is None:
+            damaged |= line.strip() != b"" and line.endswith(b"\n")
+        elif event["n"] == len(events):
+            events.append(event)
+            damaged = False  # a disk was full, and had room again
+        elif event["n"] > len(events):
             lost = event["n"] - len(events)
             return events, f"{lost} entries are damaged; what came after is left out"
-        events.append(event)
-    return events, ""
+    return events, "the last entries are damaged and left out" if damaged else ""
+
+
+def holds(path: Path, is_wanted: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Return whether a journal has an event of a kind; False without a journal."""
+    try:
+        events = map(_event, _lines(path))
+        return any(event is not None and is_wanted(event) for event in events)
+    except ReadError:
+        return False
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
-    checksum, _, text = line.partition(b" ")
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
     try:
         if int(checksum, 16) != zlib.crc32(text):
             return None
@@ -127,3 +151,8 @@ def _event(line: bytes) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError):
         return None
     return event
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as one of Python."""
+    return value.item()

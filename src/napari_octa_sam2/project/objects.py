@@ -12,12 +12,24 @@ import numpy as np
 
 from napari_octa_sam2.errors import PromptError
 from napari_octa_sam2.project.document import Document
+from napari_octa_sam2.project.locks import mask_prompt
+from napari_octa_sam2.project.pieces import Pieces, divided
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
 
 
 def find_object(prompts: PromptSet, object_id: int) -> PromptObject:
-    """Return an object by its id."""
-    return next(o for o in prompts.objects if o.id == object_id)
+    """Return an object by its id.
+
+    Raises
+    ------
+    PromptError
+        If there is none.
+    """
+    for obj in prompts.objects:
+        if obj.id == object_id:
+            return obj
+    known = ", ".join(str(o.id) for o in prompts.objects)
+    raise PromptError(f"expected one of the objects {known}, found {object_id}")
 
 
 def new_id(prompts: PromptSet) -> int:
@@ -26,8 +38,15 @@ def new_id(prompts: PromptSet) -> int:
 
 
 def remove(document: Document, object_id: int) -> None:
-    """Remove an object with its prompts, locks and pixels."""
+    """Remove an object with its prompts, locks and pixels.
+
+    Raises
+    ------
+    PromptError
+        If there is none.
+    """
     prompts = document.prompts
+    find_object(prompts, object_id)
     document.set_prompts(
         replace(
             prompts,
@@ -36,31 +55,51 @@ def remove(document: Document, object_id: int) -> None:
             locks=frozenset(k for k in prompts.locks if k[0] != object_id),
         )
     )
-    _relabel(document, {object_id: 0})
+    _relabel(document, [object_id], 0)
 
 
 def merge(document: Document, into: int, others: Collection[int]) -> None:
-    """Give prompts, locks and pixels of `others` to the object `into`."""
+    """Give prompts, locks and pixels of `others` to the object `into`.
+
+    On slices where several of them are, what is shown becomes the mask: their prompts
+    together would tell the network something else.
+
+    Raises
+    ------
+    PromptError
+        If there is no such object.
+    """
     prompts = document.prompts
-
-    def owner(object_id: int) -> int:
-        return into if object_id in others else object_id
-
+    ids = {into, *others}
+    for object_id in sorted(ids):
+        find_object(prompts, object_id)
+    locked = {(into if o in ids else o, i) for o, i in prompts.locks}
+    given = [replace(p, object=into) if p.object in ids else p for p in prompts.prompts]
+    for index in sorted({p.slice for p in prompts.prompts if p.object in ids}):
+        union = np.isin(document.labels(index), list(ids))
+        shown = {int(i) for i in np.unique(document.labels(index))} & ids
+        asked = {p.object for p in prompts.prompts if p.slice == index} & ids
+        if union.any() and len(shown | asked) > 1:
+            given.append(mask_prompt(into, index, union))
     document.set_prompts(
         replace(
             prompts,
-            objects=tuple(
-                o for o in prompts.objects if o.id == into or o.id not in others
-            ),
-            prompts=tuple(replace(p, object=owner(p.object)) for p in prompts.prompts),
-            locks=frozenset((owner(o), i) for o, i in prompts.locks),
+            objects=tuple(o for o in prompts.objects if o.id not in ids - {into}),
+            prompts=tuple(given),
+            locks=frozenset(locked),
         )
     )
-    _relabel(document, dict.fromkeys(others, into))
+    _relabel(document, ids, into)
 
 
 def duplicate(document: Document, object_id: int) -> PromptObject:
-    """Add an object with the same prompts; its mask comes with the next propagation."""
+    """Add an object with the same prompts; its mask comes with the next propagation.
+
+    Raises
+    ------
+    PromptError
+        If there is none.
+    """
     prompts = document.prompts
     old = find_object(prompts, object_id)
     new = replace(old, id=new_id(prompts), name=f"{old.name} copy", locked=False)
@@ -78,80 +117,58 @@ def duplicate(document: Document, object_id: int) -> PromptObject:
 def split(document: Document, object_id: int) -> list[PromptObject]:
     """Make the pieces that hang together in three dimensions objects of their own.
 
-    The largest one keeps the id. A prompt with clicks goes to the piece that most of
-    its positive ones lie in; a piece without prompts is given its mask on its largest
-    slice. Pieces touch by faces, edges or corners.
+    The largest one keeps the id. Pieces touch by faces, edges or corners. A prompt goes
+    to the piece that it is about (`pieces.divided`), with it the lock of its slice; a
+    piece without any that says where it is, is given its mask on its largest slice.
 
     Raises
     ------
     PromptError
-        If the object is in one piece, or in more than 50.
+        If there is no such object, or it is in one piece, or in more than 50.
     """
-    from scipy.ndimage import generate_binary_structure, label
-
     prompts = document.prompts
-    volume = document.volume()
-    pieces, count = label(volume == object_id, generate_binary_structure(3, 3))
+    old = find_object(prompts, object_id)
+    pieces = Pieces(document.volume() == object_id)
+    count = len(pieces)
     if not 2 <= count <= 50:
         raise PromptError(
             f"expected an object in 2 to 50 pieces, found {count}; "
             + ("there is nothing to split" if count < 2 else "remove the crumbs first")
         )
-    order = np.argsort(-np.bincount(pieces.ravel())[1:], kind="stable") + 1
-    old = find_object(prompts, object_id)
     first = new_id(prompts)
     made = [
         replace(old, id=first + n, name=f"{old.name} {n + 2}") for n in range(count - 1)
     ]
-    ids = dict(zip(order.tolist(), [object_id, *(o.id for o in made)], strict=True))
-    moved = [
-        replace(p, object=ids.get(_piece_of(p, pieces), object_id))
-        if p.object == object_id
-        else p
-        for p in prompts.prompts
-    ]
-    for piece, new in ids.items():
-        if not any(p.object == new for p in moved):
-            areas = np.count_nonzero(pieces == piece, axis=(1, 2))
-            largest = int(areas.argmax())
-            moved.append(Prompt(new, largest, mask=pieces[largest] == piece))
+    ids = [object_id, *(o.id for o in made)]
+    moved = divided([p for p in prompts.prompts if p.object == object_id], pieces, ids)
+    for piece, new in enumerate(ids):
+        if not any(p.object == new and p.positive for p in moved):
+            largest = pieces.largest_slice(piece)
+            moved.append(Prompt(new, largest, mask=pieces.on(largest) == piece))
+    locked = {
+        (ids[piece], index)
+        for owner, index in prompts.locks
+        if owner == object_id
+        for piece in pieces.held(index) or range(count)
+    }
     document.set_prompts(
-        replace(prompts, objects=(*prompts.objects, *made), prompts=tuple(moved))
+        replace(
+            prompts,
+            objects=(*prompts.objects, *made),
+            prompts=(*(p for p in prompts.prompts if p.object != object_id), *moved),
+            locks=frozenset(k for k in prompts.locks if k[0] != object_id) | locked,
+        )
     )
-    for index in np.flatnonzero(pieces.any(axis=(1, 2))):
-        content = document.labels(int(index)).astype(np.uint16)
-        for piece, new in ids.items():
-            content[pieces[index] == piece] = new
-        document.write(int(index), content)
+    values = np.array(ids, np.uint16)
+    for index in pieces.slices():
+        here = pieces.on(index)
+        content = np.where(here >= 0, values[here], document.labels(index))
+        document.write(index, content)
     return made
 
 
-def _piece_of(prompt: Prompt, pieces: np.ndarray) -> int:
-    """Return the piece that a prompt is about; 0 where it tells none."""
-    shape = pieces.shape[1:]
-    mask = prompt.given(shape)
-    if mask is not None:
-        inside = pieces[prompt.slice][mask]
-    else:
-        at = [
-            (
-                min(max(round(row), 0), shape[0] - 1),
-                min(max(round(col), 0), shape[1] - 1),
-            )
-            for row, col, positive in prompt.clicks
-            if positive
-        ]
-        inside = np.array([pieces[prompt.slice][p] for p in at], int)
-    counts = np.bincount(inside[inside > 0])
-    return int(counts.argmax()) if len(counts) else 0
-
-
-def _relabel(document: Document, values: dict[int, int]) -> None:
+def _relabel(document: Document, ids: Collection[int], value: int) -> None:
     for index in document.labelled_slices():
         content = document.labels(index)
-        hit = np.isin(content, list(values))
-        if hit.any():
-            new = content.astype(np.uint16)
-            for old, value in values.items():
-                new[content == old] = value
-            document.write(index, new)
+        hit = np.isin(content, list(ids))
+        document.write(index, np.where(hit, np.uint16(value), content))

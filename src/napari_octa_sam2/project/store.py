@@ -6,97 +6,41 @@ beside it are copies for other programs, brought up to date now and then.
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_octa_sam2 import __version__
-from napari_octa_sam2.errors import OctaError, ReadError, WriteError
+from napari_octa_sam2.errors import ReadError, WriteError
+from napari_octa_sam2.project.about import About, read_about, write_about
+from napari_octa_sam2.project.copies import Copies
 from napari_octa_sam2.project.document import Document
-from napari_octa_sam2.project.journal import Journal, read_events
-from napari_octa_sam2.volume.encoders import add_labels
-from napari_octa_sam2.volume.geometry import ScanGeometry
+from napari_octa_sam2.project.journal import Journal, holds, read_events
 from napari_octa_sam2.volume.identity import fingerprint
-from napari_octa_sam2.volume.octa_volume import LabelSet
+
+__all__ = [
+    "About",
+    "Copies",
+    "Project",
+    "begin",
+    "find_projects",
+    "projects_folder",
+    "read_project",
+    "resume",
+]
 
 SUFFIX = ".octa.zarr"
 JOURNAL = "journal.jsonl"
-KEY = "napari-octa-sam2 project"
+DAMAGED = ".damaged"
 FOLDER_VARIABLE = "NAPARI_OCTA_SAM2_PROJECTS"
-LABELS = "objects"
-VERSION = 1
+LONGEST_NAME = 50  # characters; file systems take 255 bytes, dates and suffix included
+PRELIMINARY = ("open", "resume")  # events that are no work yet
 Notify = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class About:
-    """What a project is of.
-
-    Parameters
-    ----------
-    name : str
-        Of the volume.
-    source : str, optional
-        File or folder that it was read from.
-    shape : (int, int, int)
-    fingerprint : str
-        `napari_octa_sam2.volume.identity.fingerprint` of the volume.
-    geometry : ScanGeometry
-    begun : str
-        Date and time, ISO 8601.
-    """
-
-    name: str
-    source: str | None
-    shape: tuple[int, int, int]
-    fingerprint: str
-    geometry: ScanGeometry
-    begun: str
-
-    @classmethod
-    def of(
-        cls, data: np.ndarray, name: str, source: str | None, geometry: ScanGeometry
-    ) -> About:
-        """Return what is known of a volume ``(depth, slow, fast)``."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        depth, slow, fast = data.shape
-        return cls(name, source, (depth, slow, fast), fingerprint(data), geometry, now)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {
-            "version": VERSION,
-            "software": __version__,
-            "name": self.name,
-            "source": self.source,
-            "shape": list(self.shape),
-            "fingerprint": self.fingerprint,
-            "spacing": list(self.geometry.spacing),
-            "unit": self.geometry.unit,
-            "begun": self.begun,
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> About:
-        """Return what `to_json` told of."""
-        depth, slow, fast = (int(n) for n in content["shape"])
-        spacing = tuple(content["spacing"])
-        return cls(
-            content["name"],
-            content["source"],
-            (depth, slow, fast),
-            content["fingerprint"],
-            ScanGeometry(spacing, content["unit"]),
-            content["begun"],
-        )
 
 
 class Project:
@@ -125,12 +69,14 @@ class Project:
         self.events = events
         for event in events:
             self.document.follow(event)
+        self._is_worked_on = any(map(_is_work, events))
         self._lock = lock
         self._journal = Journal(path / JOURNAL, len(events), notify)
-        self.document.tell = self._journal.append
+        self.document.tell = self.note
 
     def note(self, event: Mapping[str, Any]) -> None:
-        """Write down what the engine did, to be repeated by `engine.replay`."""
+        """Write an event down: a change, or what the engine did."""
+        self._is_worked_on = self._is_worked_on or _is_work(event)
         self._journal.append(event)
 
     def copies(self, record: Mapping[str, Any]) -> Copies:
@@ -148,50 +94,15 @@ class Project:
         self._journal.sync()
 
     def close(self) -> None:
-        """Let others work on it."""
+        """Let others work on it; one without any work is removed.
+
+        Changes of the document are not written down any more.
+        """
+        self.document.tell = _ignored
         self._journal.close()
         self._lock.release()
-
-
-@dataclass(frozen=True, eq=False)
-class Copies:
-    """Labels and prompts of a project at one moment, for other programs."""
-
-    path: Path
-    about: About
-    document: Document
-    record: dict[str, Any]
-
-    def write(self) -> None:
-        """Write them beside the journal, in place of older ones.
-
-        Raises
-        ------
-        WriteError
-            If that cannot be done; the journal is not touched.
-        """
-        prompts = self.document.prompts
-        names = {o.id: o.name for o in prompts.objects}
-        classes = {o.id: o.cls for o in prompts.objects}
-        labels = {LABELS: LabelSet(self.document.volume(), names, classes)}
-        staging, old = self.path / ".copies", self.path / ".old"
-        try:
-            for folder in (staging, old):
-                shutil.rmtree(folder, ignore_errors=True)
-            add_labels(staging, labels, self.about.geometry)
-            if (self.path / "labels").exists():
-                (self.path / "labels").rename(old)
-            (staging / "labels").rename(self.path / "labels")
-            prompts.write(self.path / "prompts.json")
-            _write_root(self.path, self.about, self.record)
-        except (OSError, ValueError) as error:
-            raise WriteError(
-                f"{self.path}: labels and prompts could not be written there "
-                f"({error}); every change is in the journal all the same"
-            ) from error
-        finally:
-            for folder in (staging, old):
-                shutil.rmtree(folder, ignore_errors=True)
+        if not self._is_worked_on and not any(self.path.glob(f"*{DAMAGED}")):
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 def projects_folder() -> Path:
@@ -217,7 +128,7 @@ def begin(
         If it cannot be made.
     """
     folder = folder or projects_folder()
-    plain = re.sub(r"[^\w.-]+", "_", about.name).strip("._") or "volume"
+    plain = re.sub(r"[^\w.-]+", "_", about.name)[:LONGEST_NAME].strip("._") or "volume"
     stamp = about.begun[:19].replace(":", "").replace("T", "-")
     number = 0
     while True:
@@ -225,14 +136,16 @@ def begin(
         path = folder / f"{plain}-{stamp}{suffix}{SUFFIX}"
         try:
             path.mkdir(parents=True)
-            _write_root(path, about, {})
+            write_about(path, about, {})
             return Project(path, about, [], _locked(path), notify)
         except FileExistsError:
             number += 1
         except OSError as error:
+            shutil.rmtree(path, ignore_errors=True)
             raise WriteError(
                 f"{path}: expected a folder that work can be saved in, found that it "
-                f"cannot be made ({error.strerror}); set {FOLDER_VARIABLE} to one"
+                f"cannot be made ({error.strerror or error}); set {FOLDER_VARIABLE} to "
+                "one"
             ) from error
 
 
@@ -245,15 +158,15 @@ def resume(path: str | Path, notify: Notify = lambda message: None) -> Project:
         If it is none, is damaged, or another process works on it.
     """
     path = Path(path)
-    read_project(path)  # that it is one
+    read_about(path)  # that it is one
     lock = _locked(path)
     try:
-        about, events = read_project(path, notify)
-        _set_damage_aside(path / JOURNAL, events)
-        return Project(path, about, events, lock, notify)
-    except (OctaError, KeyError, TypeError, ValueError) as error:
+        project = _read(path, lock, notify)
+    except BaseException:
         lock.release()
-        raise ReadError(f"{path}: the journal is malformed ({error})") from error
+        raise
+    project.note({"do": "resume"})
+    return project
 
 
 def read_project(
@@ -266,12 +179,7 @@ def read_project(
     ReadError
         If it is no project, or cannot be read.
     """
-    about = _about(path)
-    if about is None:
-        raise ReadError(
-            f"{path}: expected a project (a folder *{SUFFIX} with a journal), found "
-            "none; projects are kept in " + str(projects_folder())
-        )
+    about = read_about(path)
     if not (path / JOURNAL).exists():
         return about, []
     events, trouble = read_events(path / JOURNAL)
@@ -283,51 +191,59 @@ def read_project(
 def find_projects(data: np.ndarray, folder: Path | None = None) -> list[Path]:
     """Return the projects of a volume ``(depth, slow, fast)``, the newest first.
 
-    Those without any change are left out.
+    Those without any work are left out.
     """
     wanted = fingerprint(data)
     found = [path for path, about in _projects(folder) if about.fingerprint == wanted]
-    journals = {path: path / JOURNAL for path in found}
-    worked = [path for path in found if journals[path].exists()]
-    return sorted(worked, key=lambda p: journals[p].stat().st_mtime, reverse=True)
+    worked = [path for path in found if holds(path / JOURNAL, _is_work)]
+    return sorted(worked, key=lambda p: (p / JOURNAL).stat().st_mtime, reverse=True)
 
 
 def _projects(folder: Path | None) -> Iterator[tuple[Path, About]]:
     for path in sorted((folder or projects_folder()).glob(f"*{SUFFIX}")):
-        about = _about(path)
-        if about is not None:
-            yield path, about
+        try:
+            yield path, read_about(path)
+        except ReadError:
+            continue
 
 
-def _about(path: Path) -> About | None:
+def _is_work(event: Mapping[str, Any]) -> bool:
+    return event.get("do") not in PRELIMINARY
+
+
+def _ignored(event: Mapping[str, Any]) -> None:
+    """Take an event of a document that nobody writes down."""
+
+
+def _read(path: Path, lock: Any, notify: Notify) -> Project:
     try:
-        attributes = json.loads((path / "zarr.json").read_text("utf-8"))["attributes"]
-        return About.from_json(attributes[KEY])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write_root(path: Path, about: About, record: Mapping[str, Any]) -> None:
-    """Write the metadata of the group in one step."""
-    attributes = {KEY: about.to_json(), "record": dict(record)}
-    content = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    part = path / "zarr.json.part"
-    part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    part.replace(path / "zarr.json")
+        about, events = read_project(path, notify)
+        _set_damage_aside(path / JOURNAL, events)
+        return Project(path, about, events, lock, notify)
+    except ReadError:
+        raise
+    except OSError as error:
+        raise _no_place(path, error) from error
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ReadError(f"{path}: the journal is malformed ({reason})") from error
 
 
 def _set_damage_aside(path: Path, events: Sequence[Mapping[str, Any]]) -> None:
     """Begin the journal anew where not all of it could be read; keep the old one."""
     if not path.exists() or not read_events(path)[1]:
         return
-    part = path.with_suffix(".part")
+    part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
     journal = Journal(part)
     for event in events:
         journal.append({k: v for k, v in event.items() if k != "n"})
     journal.sync()
     journal.close()
-    path.replace(path.with_suffix(".damaged"))
+    if read_events(part) != (list(events), ""):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    number = len(list(path.parent.glob(f"*{DAMAGED}"))) + 1
+    shutil.copy2(path, path.with_name(f"{path.stem}-{number}{DAMAGED}"))
     part.replace(path)
 
 
@@ -335,7 +251,7 @@ def _locked(path: Path) -> Any:
     """Return the lock of a project; it goes with the process that holds it."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path / ".lock")
+    lock = FileLock(path / ".lock", thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -343,4 +259,13 @@ def _locked(path: Path) -> Any:
             f"{path}: expected a project that nobody works on, found it open in "
             "another window; close it there first"
         ) from None
+    except OSError as error:
+        raise _no_place(path, error) from error
     return lock
+
+
+def _no_place(path: Path, error: OSError) -> ReadError:
+    return ReadError(
+        f"{path}: expected a project that can be written to, found that it cannot be "
+        f"({error.strerror or error}); copy it to a folder of your own first"
+    )

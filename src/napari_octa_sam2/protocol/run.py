@@ -18,7 +18,7 @@ from napari_octa_sam2.protocol import speed
 from napari_octa_sam2.protocol.clicks import CAP, CLICKS, LEVELS, Annotated, Answer
 from napari_octa_sam2.protocol.records import Sample, TaskReport
 from napari_octa_sam2.protocol.report import Report
-from napari_octa_sam2.protocol.sources import Source
+from napari_octa_sam2.protocol.sources import Source, require_samples
 from napari_octa_sam2.protocol.targets import TASKS
 from napari_octa_sam2.protocol.tasks import Task
 
@@ -124,11 +124,7 @@ def _plan(
     folder: Path, names: Sequence[str] | None, classes: Sequence[str]
 ) -> tuple[list[tuple[Task, str, list[Source]]], list[str]]:
     """Return task, split and samples of what can be measured, and tasks without."""
-    if not folder.is_dir():
-        raise ReadError(
-            f"{folder}: expected the folder of the real samples, found none; see "
-            "docs/evaluation.md for its layout"
-        )
+    require_samples(folder)
     chosen = [
         task.understood(classes)
         for task in TASKS

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_octa_sam2.metrics.overlap import dice
 from napari_octa_sam2.protocol.clicks import Annotated, annotate
+from napari_octa_sam2.volume.octa_volume import LabelSet
 
 Choice = Callable[[np.ndarray], list[int]]
 
@@ -88,6 +89,12 @@ def follow(
         },
         clicks=made,
     )
+
+
+def objects_of(truth: LabelSet) -> list[tuple[int, str]]:
+    """Return the id and the name of each object that is somewhere."""
+    found = [int(label) for label in np.unique(truth.data) if label]
+    return [(label, truth.names.get(label, f"object {label}")) for label in found]
 
 
 def middle(truth: np.ndarray) -> list[int]:

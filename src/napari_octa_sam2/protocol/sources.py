@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_octa_sam2.errors import ReadError
 from napari_octa_sam2.volume.octa_volume import LabelSet
 from napari_octa_sam2.volume.readers import images, octa500_layout, read_volume
 from napari_octa_sam2.volume.readers.enface import LABEL_FOLDERS, repeated
@@ -50,6 +51,15 @@ class Source:
         rows, columns = volume.shape[1:]
         mask = images.read_mask(self.label, (rows, columns))
         return volume.data, repeated(mask, volume.shape[0], "truth", "other")
+
+
+def require_samples(folder: Path) -> None:
+    """Raise `ReadError` if there is no folder of samples."""
+    if not folder.is_dir():
+        raise ReadError(
+            f"{folder}: expected the folder of the real samples, found none; see "
+            "docs/evaluation.md for its layout"
+        )
 
 
 def find_maps(label: str, folder: Path) -> dict[str, list[Source]]:

@@ -11,8 +11,8 @@ from napari_octa_sam2.protocol.sequences import first_middle_last, largest, midd
 from napari_octa_sam2.protocol.sources import find_maps, find_pairs, find_sequences
 from napari_octa_sam2.protocol.tasks import EnFaceTask, SequenceTask, Task
 
-_FAZ_LAYERS = partial(find_sequences, "FAZ_LayerSequence", "FAZ")
-_RV_OBJECTS = partial(find_sequences, "RV_LayerSequence", "objects")
+FAZ_LAYERS = partial(find_sequences, "FAZ_LayerSequence", "FAZ")
+RV_OBJECTS = partial(find_sequences, "RV_LayerSequence", "objects")
 
 TASKS: tuple[Task, ...] = (
     EnFaceTask(
@@ -69,12 +69,12 @@ TASKS: tuple[Task, ...] = (
         whole="vein",
     ),
     SequenceTask(
-        "faz-sequence", "FAZ layer sequences", _FAZ_LAYERS, middle, 1, least=0.92
+        "faz-sequence", "FAZ layer sequences", FAZ_LAYERS, middle, 1, least=0.92
     ),
     SequenceTask(
         "rv-sequence-1",
         "vessels of RV layer sequences, one slice prompted",
-        _RV_OBJECTS,
+        RV_OBJECTS,
         largest,
         3,
         least=0.75,
@@ -82,7 +82,7 @@ TASKS: tuple[Task, ...] = (
     SequenceTask(
         "rv-sequence-3",
         "vessels of RV layer sequences, three slices prompted",
-        _RV_OBJECTS,
+        RV_OBJECTS,
         first_middle_last,
         1,
         least=0.82,

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_octa_sam2.protocol.clicks import CAP, CLICKS, LEVELS, Annotated, annotate
 from napari_octa_sam2.protocol.records import Sample, Target
-from napari_octa_sam2.protocol.sequences import Choice, follow
+from napari_octa_sam2.protocol.sequences import Choice, follow, objects_of
 from napari_octa_sam2.protocol.sources import Source
 from napari_octa_sam2.volume.octa_volume import LabelSet
 
@@ -129,12 +129,8 @@ class SequenceTask:
         """Annotate and follow every object of one sequence."""
         return [
             self._follow(session, truth.data == label, label, f"{name} {title}")
-            for label, title in self._objects(truth)
+            for label, title in objects_of(truth)
         ]
-
-    def _objects(self, truth: LabelSet) -> list[tuple[int, str]]:
-        found = [int(label) for label in np.unique(truth.data) if label]
-        return [(label, truth.names.get(label, f"object {label}")) for label in found]
 
     def _follow(
         self, session: Annotated, mask: np.ndarray, label: int, name: str

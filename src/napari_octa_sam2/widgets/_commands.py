@@ -221,6 +221,6 @@ class Commands:
         here = (annotation.current, annotation.shown_slice)
         object_id, index = next((p for p in queue if p != here), queue[0])
         self.dock.go_to(index, object_id)
-        doubt = annotation.review.doubt(object_id, index)
+        doubt = annotation.engine.review.doubt(object_id, index)
         name = annotation.objects[object_id].name
         return f"{name}, slice {index}: {1 - doubt:.0%} sure; {len(queue)} to look at."

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_octa_sam2.annotation import Annotation
+    from napari_octa_sam2.annotation.exchange import Exchange
     from napari_octa_sam2.widgets.segment import SegmentWidget
 
 REFRESH_MS = 50
@@ -58,6 +59,10 @@ class Conversation:
     def _annotation(self) -> Annotation | None:
         return self.dock.annotation
 
+    @property
+    def _engine(self) -> Exchange | None:
+        return None if self._annotation is None else self._annotation.engine
+
     def open_session(self) -> None:
         """Load the model for the present image, unless that is under way or done."""
         annotation, source = self._annotation, self.dock.source
@@ -74,7 +79,9 @@ class Conversation:
         self.dock.say("Loading the model …")
         self._download.start()
         self.runner.submit(Open(annotation.data, *wanted[1:]))
-        annotation.resend(shown=another or not annotation.document.labelled_slices())
+        annotation.engine.resend(
+            shown=another or not annotation.document.labelled_slices()
+        )
         self.send_edits()
 
     def send_edits(self) -> None:
@@ -82,7 +89,7 @@ class Conversation:
         annotation = self._annotation
         if annotation is not None:
             shown = annotation.shown_slice
-            edits = annotation.take_edits()
+            edits = annotation.engine.take_edits()
             for edit in sorted(edits, key=lambda e: e.slice != shown):
                 self.runner.submit(Preview(edit))
 
@@ -126,29 +133,23 @@ class Conversation:
         match response:
             case Answered():
                 self._answered(response)
+            case Began(request, slices):
+                self.dock.propagation.set_steps(slices)
+                if engine := self._engine:
+                    engine.began(request.direction, request.slices, request.objects)
             case Visited():
                 self._visited(response)
             case Checked():
                 self._checked(response)
-            case Began(request, slices):
-                self.dock.propagation.set_steps(slices)
-                self._note(
-                    {
-                        "do": "propagate",
-                        "direction": request.direction,
-                        "slices": [request.slices[0], request.slices[-1]],
-                        "objects": list(request.objects),
-                    }
-                )
+            case Ended():
+                if not response.checked and (engine := self._engine):
+                    engine.ended(cancelled=response.cancelled)
+                self._ended()
+                self.dock.say(response.text)
             case Opened():
                 self._download.stop()
                 self._ended()
                 self._opened_with(response)
-            case Ended(cancelled=cancelled, checked=checked):
-                if not checked:
-                    self._note({"do": "ended", "cancelled": cancelled})
-                self._ended()
-                self.dock.say(response.text)
             case Message():
                 self._show_message(response)
 
@@ -156,7 +157,7 @@ class Conversation:
         record = opened.record
         if self._annotation is not None:
             self._annotation.labels.metadata["record"] = record
-        self._note({"do": "open", "model": opened.request.model, "record": record})
+            self._annotation.engine.opened(opened.request.model, record)
         self.classes = opened.classes
         self.dock.show_class()
         self.dock.say(f"Ready: {record['model']['name']} on {record['device']}.")
@@ -165,7 +166,7 @@ class Conversation:
         if (annotation := self._annotation) is None:
             return
         result = answered.result
-        annotation.answer(result, answered.edit)
+        annotation.engine.answered(result, answered.edit)
         self._show(result.slice)
         sure = ", ".join(f"{c:.0%}" for c in result.confidence.values())
         self.dock.say(f"Slice {result.slice}: confidence {sure or 'none'}")
@@ -173,15 +174,15 @@ class Conversation:
     def _visited(self, visited: Visited) -> None:
         if (annotation := self._annotation) is None:
             return
-        annotation.visit(visited.result, visited.request.step)
+        annotation.engine.visited(visited.result, visited.request.step)
         self._show(visited.result.slice)
         self.dock.show_progress("Slice", visited.result.slice, visited.number)
 
     def _checked(self, checked: Checked) -> None:
         if (annotation := self._annotation) is None:
             return
-        annotation.checked(checked.slice, checked.agreement)
-        self.dock.propagation.set_steps(checked.slices)
+        annotation.engine.checked(checked.slice, checked.agreement)
+        self.dock.propagation.set_steps(checked.steps)
         self.dock.show_progress("Compared slice", checked.slice, checked.number)
 
     def _show(self, index: int) -> None:
@@ -200,10 +201,6 @@ class Conversation:
             self.dock.say(message.text)
         else:
             show_info(message.text)
-
-    def _note(self, event: dict[str, object]) -> None:
-        if self._annotation is not None:
-            self._annotation.note(event)
 
     def _begin(self, text: str) -> None:
         self.send_edits()

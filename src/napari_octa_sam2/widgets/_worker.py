@@ -52,7 +52,7 @@ class Propagate:
 
 @dataclass(frozen=True)
 class Check:
-    """Follow objects back from their ends, and compare with the labels of a document."""
+    """Follow objects back from their ends; compare with the labels of a document."""
 
     slices: range
     objects: tuple[int, ...]
@@ -116,12 +116,12 @@ class Visited:
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """How well both directions agree on a slice, by object; `number` of `slices`."""
+    """How well both directions agree on a slice, by object; `number` of `steps`."""
 
     slice: int
     agreement: Mapping[int, float]
     number: int
-    slices: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Ended:
         """What the user is told."""
         if self.checked:
             return f"Both directions compared on {self.step} slices" + (
-                "." if not self.cancelled else f" of {self.steps}; stopped."
+                f" of {self.steps}; stopped." if self.cancelled else "."
             )
         if self.steps == 0:
             return "Every slice of the range follows from the prompts already."
@@ -328,20 +328,24 @@ class EngineRunner:
         yield Ended(number, total, cancelled=number < total and cancel.is_set())
 
     def _check(self, request: Check, cancel: threading.Event) -> Iterator[Response]:
-        number = 0
-        total = len(request.slices)
+        done = 0, 0
+
+        def progress(number: int, total: int) -> None:
+            nonlocal done
+            done = number, total
+
         checks = self._session.check_both_ways(
             request.slices,
             objects=request.objects,
             labels=request.document.volume(),
+            progress=progress,
         )
         for index, agreement in checks:
-            number += 1
-            yield Checked(index, agreement, number, total)
+            yield Checked(index, agreement, *done)
             if cancel.is_set():
                 break
             yield from self._interrupted()
-        yield Ended(number, total, cancelled=cancel.is_set(), checked=True)
+        yield Ended(*done, cancelled=cancel.is_set(), checked=True)
 
     def _interrupted(self) -> Iterator[Response]:
         """Answer clicks made meanwhile."""

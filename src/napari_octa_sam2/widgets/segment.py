@@ -232,7 +232,7 @@ class SegmentWidget(QScrollArea):
         self, image: Image, project: store.Project | None
     ) -> Annotation:
         made = Annotation(self.viewer, image, self._edited, project, self.warn)
-        for layer in made.layers:
+        for layer in made.scene.layers:
             self._bind_keys(layer)
         return made
 
@@ -377,7 +377,7 @@ class SegmentWidget(QScrollArea):
 
     def _show_object(self, object_id: int, visible: bool) -> None:
         if self.annotation is not None:
-            self.annotation.set_visible(object_id, visible)
+            self.annotation.scene.set_visible(object_id, visible)
             self.show_state()
 
     def _suppress(self, on: bool) -> None:
@@ -410,7 +410,7 @@ class SegmentWidget(QScrollArea):
                     "labels are kept as layers; open the image again to go on."
                 )
             return
-        for layer in annotation.put_layers_back():
+        for layer in annotation.scene.put_layers_back():
             self.warn(
                 f"The layer {layer.name} belongs to the annotation and was put back; "
                 "remove objects in the table instead."
@@ -424,7 +424,7 @@ class SegmentWidget(QScrollArea):
             self.conversation.close()
         annotation.close()
         del self._annotations[annotation.image]
-        for layer in annotation.layers if remove_layers else ():
+        for layer in annotation.scene.layers if remove_layers else ():
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self._strip_dock.hide()
@@ -449,11 +449,17 @@ class SegmentWidget(QScrollArea):
         if self._stopped:
             return
         self._stopped = True
+        events = self.viewer.layers.events
+        events.inserted.disconnect(self._layers_changed)
+        events.removed.disconnect(self._layers_changed)
+        self.viewer.dims.events.current_step.disconnect(self._moved)
         _release(self.viewer, self.runner)
         for annotation in self._annotations.values():
             self._write_copies(annotation)
             annotation.close()
         self._annotations.clear()
+        self.annotation = None
+        self._strip_dock.hide()
 
 
 def _release(viewer: napari.Viewer, runner: EngineRunner, *_: object) -> None:
@@ -468,11 +474,11 @@ def _row(annotation: Annotation, object_id: int) -> ObjectRow:
         object_id,
         obj.name,
         obj.cls,
-        annotation.colour(object_id),
-        object_id not in annotation.hidden,
+        annotation.scene.colour(object_id),
+        object_id not in annotation.scene.hidden,
         obj.locked,
-        annotation.extent(object_id),
-        annotation.review.mean(object_id),
+        annotation.scene.extent(object_id),
+        annotation.engine.review.mean(object_id),
     )
 
 
@@ -485,9 +491,9 @@ def _strip_data(annotation: Annotation, rows: list[ObjectRow]) -> StripData:
                 row.id,
                 row.name,
                 row.colour,
-                annotation.review.row(row.id, depth),
+                annotation.engine.review.row(row.id, depth),
                 **vars(annotation.marks(row.id)),
-                agreement=annotation.review.agreement_row(row.id, depth),
+                agreement=annotation.engine.review.agreement_row(row.id, depth),
             )
             for row in rows
         ),

@@ -1,0 +1,1 @@
+"""What the review queue is worth: a simulated annotator goes through sequences."""
