@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 import napari
 import numpy as np
@@ -33,33 +34,37 @@ def wait(until: Callable[[], bool]) -> None:
 
 
 def segment_dock() -> None:
-    """Annotate a phantom as the demo does, propagate, take a screenshot."""
+    """Annotate a phantom as the demo does, propagate, review; both themes."""
     phantom = make_phantom(PhantomConfig(seed=3))
     volume = phantom.volume
     truth = vessels_and_faz(volume.labels["objects"], volume.geometry.spacing[0])
     prompts = annotate(truth, load_model().classes)
     viewer = napari.Viewer()
-    viewer.window.resize(1280, 960)
+    viewer.window.resize(1400, 1000)
     ((data, arguments, _), *_) = volume_layers(phantom.volume)
-    image = viewer.add_image(data, **arguments, contrast_limits=(0, 160))
+    viewer.add_image(data, **arguments, contrast_limits=(0, 160))
     _, widget = viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Segment")
-    widget.click_tool()
-    widget.annotation.show(prompts)
-    widget._show_objects()
+    widget.commands.run("click")
+    widget.annotation.set_prompts(prompts)
     wait(lambda: not widget.runner.busy)
     low = min(p.slice for p in prompts.prompts) - 6
     high = max(p.slice for p in prompts.prompts) + 6
     widget.propagation.slices = range(max(0, low), min(len(data), high + 1))
-    widget.propagate()
+    widget.commands.run("propagate")
     wait(lambda: "Propagated" in widget.status.text())
     vessels = (truth.data == 1).sum((1, 2))
-    viewer.dims.set_current_step(0, int(vessels.argmax()))
+    widget.go_to(int(vessels.argmax()), 1)
     viewer.reset_view()
-    viewer.layers.selection.active = image
-    widget.click_tool()
-    began = time.monotonic()
-    wait(lambda: time.monotonic() - began > 1)
-    viewer.screenshot(str(IMAGES / "segment.png"), canvas_only=False, flash=False)
+    for command in ("lock", "doubtful"):
+        widget.commands.run(command)
+        wait(lambda: not widget.runner.busy)
+    for theme, name in (("dark", "segment"), ("light", "segment-light")):
+        viewer.theme = theme
+        began = time.monotonic()
+        wait(lambda began=began: time.monotonic() - began > 1)
+        path = str(IMAGES / f"{name}.png")
+        viewer.screenshot(path, canvas_only=False, flash=False)
+    viewer.theme = "dark"
     viewer.close()
 
 
@@ -126,6 +131,7 @@ def quality_curve() -> None:
 
 
 if __name__ == "__main__":
+    os.environ["NAPARI_OCTA_SAM2_PROJECTS"] = mkdtemp()
     IMAGES.mkdir(exist_ok=True)
     training_curves()
     quality_curve()

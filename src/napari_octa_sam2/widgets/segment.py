@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_warning
@@ -14,25 +13,22 @@ from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_octa_sam2.annotation import Annotation
 from napari_octa_sam2.errors import OctaError
-from napari_octa_sam2.layers import image_slices, layer_geometry
-from napari_octa_sam2.project import store
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.settings import dock_settings
 from napari_octa_sam2.widgets._commands import Commands
+from napari_octa_sam2.widgets._controls import key_button
 from napari_octa_sam2.widgets._conversation import Conversation
+from napari_octa_sam2.widgets._files import FilePanel, ResumePanel, SourcePanel
 from napari_octa_sam2.widgets._keys import ALIASES, COMMANDS
 from napari_octa_sam2.widgets._objects import ObjectRow
 from napari_octa_sam2.widgets._panels import (
-    FilePanel,
     ObjectPanel,
     PromptPanel,
     PropagatePanel,
-    ResumePanel,
     ReviewPanel,
-    SourcePanel,
-    key_button,
 )
 from napari_octa_sam2.widgets._strip import ConfidenceStrip, StripData, StripRow
+from napari_octa_sam2.widgets._work import Work
 from napari_octa_sam2.widgets._worker import EngineRunner, Save
 
 if TYPE_CHECKING:
@@ -57,7 +53,7 @@ class SegmentWidget(QScrollArea):
         super().__init__()
         self.viewer = napari_viewer
         self.annotation: Annotation | None = None
-        self._annotations: dict[Image, Annotation] = {}
+        self.work = Work(napari_viewer, self._edited, self.warn)
         self._began = 0.0
         self._stopped = False
         self.settings = dock_settings()
@@ -143,6 +139,10 @@ class SegmentWidget(QScrollArea):
             run = partial(self.commands.run, name)
             target.bind_key(key, lambda _, run=run: run(), overwrite=True)
 
+    def _bind_to_layers(self, annotation: Annotation) -> None:
+        for layer in annotation.scene.layers:
+            self._bind_keys(layer)
+
     def _timer(self, interval: int, action: Callable[[], None]) -> QTimer:
         timer = QTimer(self, singleShot=True, interval=interval)
         timer.timeout.connect(action)
@@ -161,10 +161,11 @@ class SegmentWidget(QScrollArea):
             return None
         if self.annotation is None or self.annotation.image is not image:
             try:
-                self.annotation = self._annotation_of(image)
+                self.annotation = self.work.of(image)
             except OctaError as error:
                 self.warn(str(error))
                 return None
+            self._bind_to_layers(self.annotation)
             self.show_state()
         self.conversation.open_session()
         return self.annotation
@@ -172,22 +173,19 @@ class SegmentWidget(QScrollArea):
     def resume(self) -> None:
         """Go on with the newest earlier work on the chosen image."""
         image = self.source.image
-        found = self._found(image)
-        if image is None or not found:
+        earlier = None if image is None else self.work.earlier(image)
+        if earlier is None:
             return
-        if image in self._annotations:
-            self._close_annotation(self._annotations[image], remove_layers=True)
         try:
-            project = store.resume(found[0], self.warn)
-            self._annotations[image] = self._new_annotation(image, project)
+            self.annotation = self.work.resume(image, earlier[0])
         except OctaError as error:
             self.warn(str(error))
             return
-        self.annotation = self._annotations[image]
+        self._bind_to_layers(self.annotation)
         self.earlier.hide()
         self.conversation.open_session()
         self.show_state()
-        self.say(f"Going on with {project.path.name}.")
+        self.say(f"Going on with {earlier[0].name}.")
 
     def start_anew(self) -> None:
         """Leave earlier work as it is."""
@@ -222,39 +220,6 @@ class SegmentWidget(QScrollArea):
         slices = ", ".join(map(str, depths))
         self.say(f"Clicked on slice {slices}, at row {row}, column {col}.")
 
-    def _annotation_of(self, image: Image) -> Annotation:
-        """Return the annotation of an image, as it was left or new."""
-        if image not in self._annotations:
-            self._annotations[image] = self._new_annotation(image, self._project(image))
-        return self._annotations[image]
-
-    def _new_annotation(
-        self, image: Image, project: store.Project | None
-    ) -> Annotation:
-        made = Annotation(self.viewer, image, self._edited, project, self.warn)
-        for layer in made.scene.layers:
-            self._bind_keys(layer)
-        return made
-
-    def _project(self, image: Image) -> store.Project | None:
-        """Begin to save the work on an image; without a place for it, say so."""
-        data = image_slices(image)
-        source = image.metadata.get("source") or image.source.path
-        about = store.About.of(
-            data, image.name, source and str(source), layer_geometry(image)
-        )
-        try:
-            return store.begin(about, notify=self.warn)
-        except OctaError as error:
-            self.warn(f"Your work will not be saved as you go: {error}")
-            return None
-
-    def _found(self, image: Image | None) -> list[Path]:
-        try:
-            return [] if image is None else store.find_projects(image_slices(image))
-        except OctaError:
-            return []
-
     def _image_changed(self) -> None:
         image = self.source.image
         self.earlier.hide()
@@ -266,10 +231,9 @@ class SegmentWidget(QScrollArea):
             return
         key = COMMANDS["click"].key
         self.say(f"Press Click [{key}], then click on a vessel or the FAZ.")
-        if image not in self._annotations and (found := self._found(image)):
-            when = datetime.fromtimestamp((found[0] / store.JOURNAL).stat().st_mtime)
+        if image not in self.work and (earlier := self.work.earlier(image)):
             self.earlier.offer(
-                f"This volume was worked on until {when:%Y-%m-%d %H:%M}."
+                f"You worked on this volume until {earlier[1]:%Y-%m-%d %H:%M}."
             )
 
     def _engine_changed(self) -> None:
@@ -291,13 +255,6 @@ class SegmentWidget(QScrollArea):
             where = annotation.project.path
             self.files.saved.setText(f"Saved {datetime.now():%H:%M} in {where.name}")
             self.files.saved.setToolTip(str(where))
-
-    def _write_copies(self, annotation: Annotation) -> None:
-        try:
-            if annotation.project is not None and self._save_timer.isActive():
-                annotation.copies().write()
-        except OctaError as error:
-            show_warning(str(error))
 
     # what is shown ---------------------------------------------------------
 
@@ -416,17 +373,10 @@ class SegmentWidget(QScrollArea):
                 "remove objects in the table instead."
             )
 
-    def _close_annotation(
-        self, annotation: Annotation, remove_layers: bool = False
-    ) -> None:
-        if annotation is self.annotation:
-            self.annotation = None
-            self.conversation.close()
-        annotation.close()
-        del self._annotations[annotation.image]
-        for layer in annotation.scene.layers if remove_layers else ():
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+    def _close_annotation(self, annotation: Annotation) -> None:
+        self.annotation = None
+        self.conversation.close()
+        self.work.close(annotation)
         self._strip_dock.hide()
 
     def showEvent(self, event: object) -> None:
@@ -454,10 +404,7 @@ class SegmentWidget(QScrollArea):
         events.removed.disconnect(self._layers_changed)
         self.viewer.dims.events.current_step.disconnect(self._moved)
         _release(self.viewer, self.runner)
-        for annotation in self._annotations.values():
-            self._write_copies(annotation)
-            annotation.close()
-        self._annotations.clear()
+        self.work.close_all()
         self.annotation = None
         self._strip_dock.hide()
 
