@@ -126,7 +126,7 @@ class Scene:
     def settle(self) -> None:
         """Wait until nothing is computed, nor about to be."""
         self.watch.wait(lambda: self.is_idle)
-        self.watch.rest(0.5)
+        self.watch.rest(0.2)
         self.watch.wait(lambda: self.is_idle)
 
     def note(self, what: str, values: Times) -> None:
@@ -291,11 +291,14 @@ class Scene:
         self.settle()
         annotation = self.dock.annotation
         (object_id,) = annotation.objects
-        step = annotation.begin_step()
-        for index, truth in enumerate(self.truth):
-            logits = {object_id: np.where(truth > 0, 5.0, -5.0).astype(np.float32)}
+        every = range(len(self.data))
+        annotation.engine.began("both", every, [object_id], len(every))
+        logit = np.where(self.truth[self.index] > 0, 5.0, -5.0).astype(np.float32)
+        for index in every:
+            logits = {object_id: np.roll(logit, index, axis=1)}
             known = {object_id: 0.9}
-            annotation.visit(SliceResult(index, logits, (object_id,), known), step)
+            result = SliceResult(index, logits, (object_id,), known)
+            annotation.engine.visited(result)
         annotation.labels.refresh()
         self.dock.show_state()
         self.watch.rest(1)
@@ -418,15 +421,15 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-def conditions() -> str:
+def conditions(rounds: int) -> str:
     from napari_octa_sam2.bench.machine import _cpu_name
 
     names = ("napari-octa-sam2", "napari", "qtpy", "PyQt6", "torch", "numpy")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return (
         f"{_cpu_name()}, {os.cpu_count()} cores, {THREADS} threads for the network, "
-        f"no GPU, canvas drawn by software; Python {platform.python_version()}, "
-        f"{versions}."
+        f"no GPU, canvas drawn by software; runs: {rounds}; "
+        f"Python {platform.python_version()}, {versions}."
     )
 
 
@@ -450,7 +453,7 @@ def main() -> None:
     begin, end = MARKS
     head, _, rest = PAGE.read_text("utf-8").partition(begin)
     tail = rest.partition(end)[2]
-    made = f"{begin}\n\n{table(found)}\n\n{conditions()}\n\n{end}"
+    made = f"{begin}\n\n{table(found)}\n\n{conditions(given.rounds)}\n\n{end}"
     PAGE.write_text(head + made + tail, "utf-8")
 
 

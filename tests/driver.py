@@ -31,8 +31,13 @@ class Driver:
         self._session: Any = None
         self._models: dict[str, Any] = {}
 
-    def open(self, name: str) -> None:
-        """Load a model and begin a session with it."""
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session."""
+        return self._session is not None
+
+    def open(self, name: str, model: Any = None) -> None:
+        """Load a model, unless it is given, and begin a session with it."""
         annotation = self.annotation
         another = self._session is not None
         self._inbox.clear()
@@ -40,7 +45,7 @@ class Driver:
         annotation.engine.resend(shown=shown)
         self.send()
         if name not in self._models:
-            self._models[name] = load_model(name)
+            self._models[name] = load_model(name) if model is None else model
         self._session = Session(annotation.data, self._models[name], device="cpu")
         record = run_record(self._session)
         annotation.labels.metadata["record"] = record
@@ -75,7 +80,6 @@ class Driver:
         annotation = self.annotation
         self.send()
         free = [o.id for o in annotation.objects.values() if not o.locked]
-        step = annotation.begin_step()
         self.work()
         span = slices or range(len(annotation.data))
         arguments = {
@@ -85,11 +89,11 @@ class Driver:
             "only_stale": True,
             "only_changed": True,
         }
-        self._session.plan(**arguments)
-        annotation.engine.began(direction, span, free)
+        visits = len(self._session.plan(**arguments))
+        annotation.engine.began(direction, span, free, visits)
         cancelled, number = False, 0
         for number, result in enumerate(self._session.propagate(**arguments), start=1):
-            annotation.engine.visited(result, step)
+            annotation.engine.visited(result)
             cancelled = bool(meanwhile(number))
             if cancelled:
                 break
@@ -133,3 +137,43 @@ def begun(data: np.ndarray, source: str | None = None) -> Project:
     """Begin a project of a volume."""
     geometry = ScanGeometry((0.01, 0.02, 0.02), "mm")
     return begin(About.of(data, "tissue", source, geometry))
+
+
+def random_action(
+    driver: Driver,
+    rng: np.random.Generator,
+    nested: bool = False,
+    network: bool = True,
+) -> None:
+    """Do something that a user may do; `nested` is during a propagation."""
+    annotation = driver.annotation
+    index, row, col = (int(rng.integers(0, n)) for n in annotation.data.shape)
+    driver.go_to(index)
+    match rng.integers(0, 6 if nested else 8 + network):
+        case 0 | 1 | 2:
+            driver.click(index, row, col, bool(rng.integers(0, 3)))
+        case 3:
+            driver.paint(index, row, col, int(rng.integers(0, 3)))
+        case 4:
+            annotation.add_object()
+        case 5:
+            annotation.toggle_lock()
+        case 6:
+            annotation.undo()
+        case 7:
+            annotation.redo()
+        case _:
+            if any(p.positive for p in annotation.prompts().prompts):
+                driver.work()
+                until = int(rng.integers(1, 8))
+
+                def meanwhile(number: int) -> bool:
+                    random_action(driver, rng, nested=True)
+                    return number == until
+
+                free = [o.id for o in annotation.objects.values() if not o.locked]
+                known = {p.object for p in annotation.prompts().prompts}
+                if known & set(free):
+                    driver.propagate("both", None, meanwhile)
+    if rng.integers(0, 2):
+        driver.work()

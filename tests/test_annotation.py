@@ -187,10 +187,10 @@ def test_a_point_outside_is_taken_back_and_the_rest_stays(viewer):
 
 
 def test_results_fill_labels_and_make_room_for_large_ids(annotation):
-    annotation.engine.visited(result(3, {1: 1.0}), 0)
+    annotation.engine.visited(result(3, {1: 1.0}))
     assert (annotation.labels.data[3] == 1).all()
     assert not annotation.labels.data[2].any()
-    annotation.engine.visited(result(3, {300: 2.0, 1: 1.0}), 0)
+    annotation.engine.visited(result(3, {300: 2.0, 1: 1.0}))
     assert annotation.labels.data.dtype == np.uint16
     assert (annotation.labels.data[3] == 300).all()
 
@@ -211,7 +211,7 @@ def test_a_single_image_is_a_volume_of_one_slice():
     annotation = Annotation(viewer, image)
     annotation.points.add([10, 12])
     assert annotation.prompts().prompts == (Prompt(1, 0, ((10, 12),), (1,)),)
-    annotation.engine.visited(result(0, {1: 1.0}), 0)
+    annotation.engine.visited(result(0, {1: 1.0}))
     assert annotation.labels.data.shape == (30, 40)
     assert annotation.labels.data.all()
     assert annotation.shown_slice == 0

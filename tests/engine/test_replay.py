@@ -29,8 +29,9 @@ assert spec is not None
 assert spec.loader is not None
 driver_module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(driver_module)
-Driver, begun, tissue = (
-    getattr(driver_module, n) for n in ("Driver", "begun", "tissue")
+Driver, begun, tissue, random_action = (
+    getattr(driver_module, name)
+    for name in ("Driver", "begun", "tissue", "random_action")
 )
 
 
@@ -132,7 +133,7 @@ def test_everything_that_a_user_can_do(
     annotation.merge_objects([1, 3])
     annotation.suppress(True)
     driver.work()
-    driver.propagate("forward", range(0, 4))
+    driver.propagate("forward", range(4))
     annotation.undo()
     driver.click(5, 5, 5)
     annotation.remove_object(2)
@@ -146,48 +147,14 @@ def test_everything_that_a_user_can_do(
 def test_many_random_sessions(
     data: np.ndarray, volume: OctaVolume, checkpoint: Path
 ) -> None:
-    for seed in range(4):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
         driver = driver_of(begun(data), data)
         driver.open(str(checkpoint))
-        for _ in range(14):
+        for _ in range(10):
             random_action(driver, rng)
         assert_replayed(driver, volume)
         driver.annotation.close()
-
-
-def random_action(driver: Any, rng: np.random.Generator, nested: bool = False) -> None:
-    annotation = driver.annotation
-    index, row, col = (int(rng.integers(0, n)) for n in annotation.data.shape)
-    driver.go_to(index)
-    match rng.integers(0, 6 if nested else 9):
-        case 0 | 1 | 2:
-            driver.click(index, row, col, bool(rng.integers(0, 3)))
-        case 3:
-            driver.paint(index, row, col, int(rng.integers(0, 3)))
-        case 4:
-            annotation.add_object()
-        case 5:
-            annotation.toggle_lock()
-        case 6:
-            annotation.undo()
-        case 7:
-            annotation.redo()
-        case _:
-            if any(p.positive for p in annotation.prompts().prompts):
-                driver.work()
-                until = int(rng.integers(1, 8))
-
-                def meanwhile(number: int) -> bool:
-                    random_action(driver, rng, nested=True)
-                    return number == until
-
-                free = [o.id for o in annotation.objects.values() if not o.locked]
-                known = {p.object for p in annotation.prompts().prompts}
-                if known & set(free):
-                    driver.propagate("both", None, meanwhile)
-    if rng.integers(0, 2):
-        driver.work()
 
 
 def test_a_project_that_was_resumed(
@@ -304,7 +271,9 @@ OPEN = {"do": "open", "model": "octa-nano"}
         {"do": "answer", "object": 1, "slice": 0, "step": 0, "shown": True},
         {"do": "answer", "prompts": [{"object": 1}]},
         {
-            **{"do": "answer", "object": 1, "slice": 99, "step": 0, "shown": True},
+            "do": "answer",
+            "object": 1,
+            "slice": 99,
             "prompts": [{"object": 1, "slice": 99, "absent": True}],
         },
         {"do": "propagate", "direction": "up", "slices": [0], "objects": []},
@@ -345,7 +314,7 @@ def test_a_project_without_the_network_needs_none(
 ) -> None:
     driver = driver_of(begun(data), data)
     driver.paint(3, 12, 12, 1)
-    driver.paint(3, 30, 30, 300)
+    driver.paint(3, 30, 30, 2)
     driver.annotation.undo()
     again = assert_replayed(driver, volume)
     assert "model" not in again.segmentation.record

@@ -11,16 +11,19 @@ from napari_octa_sam2.engine.results import SliceResult
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.errors import ModelError, ReadError
 from napari_octa_sam2.metrics.overlap import dice
+from napari_octa_sam2.prompts import PromptObject, PromptSet
+from napari_octa_sam2.protocol.review import run
 from napari_octa_sam2.protocol.review.records import Review, Reviews
 from napari_octa_sam2.protocol.review.reviewer import Effort, Reviewer, Step
-from napari_octa_sam2.protocol.review.run import TASK_NAMES, run_review
+from napari_octa_sam2.protocol.review.run import ReviewTask, run_review
 from napari_octa_sam2.protocol.review.strategies import (
     STRATEGIES,
+    evenly,
     first_open,
-    midway,
     most_doubtful,
     most_wrong,
 )
+from napari_octa_sam2.volume.octa_volume import LabelSet
 
 DEPTH = 8
 CONFIDENT = 0.9
@@ -47,7 +50,8 @@ class Scripted:
         return self._answer(index)
 
     def propagate(self, *, objects, only_stale, only_changed):
-        assert only_stale and only_changed
+        assert only_stale
+        assert only_changed
         for index in range(len(self.truth)):
             yield self._answer(index)
 
@@ -87,27 +91,31 @@ def test_the_queue_goes_where_the_doubt_is(truth):
     ("choose", "order"),
     [
         (first_open, [0, 1, 2, 3, 4, 5, 6, 7]),
-        (midway, [3, 1, 5, 0, 2, 4, 6, 7]),
+        (evenly, [0, 1, 2, 3, 4, 5, 6, 7]),
         (most_wrong, [3, 2, 4, 5, 0, 1, 6, 7]),
     ],
 )
 def test_the_order_of_stepping(truth, choose, order):
-    nothing = Reviewer(Scripted(truth, truth.copy()), truth, [1])
+    reviewer = Reviewer(Scripted(truth, truth.copy()), truth, [1])
+    assert order_of(reviewer, choose) == order
+
+
+def test_even_steps_begin_where_the_object_is_shown(truth):
+    reviewer = Reviewer(Scripted(truth, truth.copy()), truth, [1])
+    reviewer.labels[:] = truth
+    assert order_of(reviewer, evenly) == [3, 2, 4, 5, 1, 6, 0, 7]
+
+
+def order_of(reviewer, choose):
+    """Return the order in which slices are chosen and locked, nothing else done."""
     met = []
-    while nothing.open_places():
-        place = choose(nothing)
+    while reviewer.open_places():
+        place = choose(reviewer)
         met.append(place[1])
-        locked = nothing.prompts.locks | {place}
-        nothing.prompts = replace(
-            nothing.prompts, objects=_objects(nothing), locks=locked
+        reviewer.prompts = PromptSet(
+            (PromptObject(1),), locks=reviewer.prompts.locks | {place}
         )
-    assert met == order
-
-
-def _objects(reviewer):
-    from napari_octa_sam2.prompts import PromptObject
-
-    return tuple(PromptObject(o) for o in reviewer.objects)
+    return met
 
 
 def test_a_good_slice_is_locked_as_it_is_found(truth):
@@ -180,40 +188,43 @@ def test_dice_is_that_of_all_voxels_of_all_objects():
     assert reviewer.overlap(2, 1).errors == 16
 
 
-def test_each_strategy_reviews_real_sessions(samples, tiny_model):
+def test_every_strategy_reviews_every_sequence(samples, tiny_model):
     told = []
     report = run_review(
         samples,
         tiny_model,
+        tasks=["faz-sequence"],
         device="cpu",
         progress=lambda done, total, note: told.append((done, total)),
     )
     assert report.complete
-    assert [task.task for task in report.tasks] == list(TASK_NAMES)
-    faz, vessels, together = report.tasks
-    names = {strategy.name for strategy in STRATEGIES}
-    assert {review.sample for review in faz.reviews} == {"10301 FAZ"}
-    for task, samples_of_task in ((faz, 1), (vessels, 2), (together, 1)):
-        assert set(task.strategies) == names
-        assert len(task.by("queue")) == samples_of_task
-    assert {review.places for review in vessels.reviews} == {3}
-    assert {review.places for review in together.reviews} == {6}
-    for review in together.reviews:
-        assert len({step.object for step in review.steps[:2]}) == 2
-        assert review.reached or review.visits == 2 + 6
-    assert told[0], told[-1] == ((0, 3), (3, 3))
+    (task,) = report.tasks
+    assert task.strategies == [strategy.name for strategy in STRATEGIES]
+    assert {(r.sample, r.places) for r in task.reviews} == {("10301 FAZ", 3)}
+    assert told == [*[(0, 1)] * len(STRATEGIES), (1, 1)]
+    assert report.record["protocol"]["goal"] == 0.9
 
 
-def test_what_is_measured_does_not_depend_on_the_run(samples, tiny_model):
-    first, second = (
-        run_review(samples, tiny_model, tasks=["rv-together"], device="cpu")
-        for _ in range(2)
-    )
-    for one, other in zip(first.tasks[0].reviews, second.tasks[0].reviews, strict=True):
-        assert [replace(step, seconds=0.0) for step in one.steps] == [
-            replace(step, seconds=0.0) for step in other.steps
-        ]
-    assert first.record["protocol"]["goal"] == 0.9
+def test_objects_are_reviewed_together_and_that_the_same_each_time(
+    samples, tiny_model, monkeypatch
+):
+    monkeypatch.setattr(run, "STRATEGIES", STRATEGIES[:1])
+    found = []
+    for _ in range(2):
+        report = run_review(samples, tiny_model, tasks=["rv-together"], device="cpu")
+        (review,) = report.tasks[0].reviews
+        found.append([replace(step, seconds=0.0) for step in review.steps])
+    assert found[0] == found[1]
+    assert review.places == 6
+    assert [step.object for step in review.steps[:2]] == [1, 5]
+    assert review.reached or review.visits == 2 + 6
+
+
+def test_objects_are_reviewed_one_at_a_time_or_together(truth):
+    labels = LabelSet(truth, {1: "vein"}, {1: "vein"})
+    alone, together = (ReviewTask("a", "b", dict, t) for t in (False, True))
+    assert alone.groups(labels, "10301") == [("10301 vein", [1])]
+    assert together.groups(labels, "10301") == [("10301, 1 objects", [1])]
 
 
 def test_locked_slices_keep_their_masks_in_a_real_session(samples, tiny_model):

@@ -148,8 +148,7 @@ class Annotation:
     def select_object(self, object_id: int) -> None:
         """Make an object the one that new prompts belong to."""
         self.current = object_id
-        self.labels.selected_label = object_id
-        self.drawn.set_object(object_id)
+        self.scene.select(object_id)
 
     def add_object(self) -> PromptObject:
         """Add an object of the current one's class, select it and return it."""
@@ -341,10 +340,6 @@ class Annotation:
         return self._travelled(self.document.redo())
 
     # the work --------------------------------------------------------------
-
-    def begin_step(self) -> int:
-        """Begin a step of the history, for what the engine is about to do."""
-        return self.document.begin()
 
     def copies(self) -> Copies:
         """Return labels and prompts, to be written beside the journal of the project.

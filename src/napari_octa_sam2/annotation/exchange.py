@@ -38,6 +38,7 @@ class Exchange:
         self.note = note
         self._document, self._show = document, show
         self._edits = Edits()
+        self._step = 0  # of the last propagation
 
     def compare(self, *, shown: bool) -> None:
         """Find what the engine has to be told now.
@@ -80,8 +81,12 @@ class Exchange:
         if shown:
             self._take(result, edit.step)
 
-    def began(self, direction: str, slices: range, objects: Collection[int]) -> None:
-        """Note that a propagation begins."""
+    def began(
+        self, direction: str, slices: range, objects: Collection[int], visits: int
+    ) -> None:
+        """Note that a propagation begins, of at most so many visits: a step."""
+        if visits:
+            self._step = self._document.begin()
         span = [slices[0], slices[-1]]
         self.note(
             {
@@ -92,11 +97,11 @@ class Exchange:
             }
         )
 
-    def visited(self, result: SliceResult, step: int) -> None:
-        """Take a slice of a propagation."""
+    def visited(self, result: SliceResult) -> None:
+        """Take a slice of the propagation."""
         found = {"confidence": _plain(result.confidence)}
-        self.note({"do": "visit", "slice": result.slice, "step": step, **found})
-        self._take(result, step)
+        self.note({"do": "visit", "slice": result.slice, "step": self._step, **found})
+        self._take(result, self._step)
 
     def ended(self, *, cancelled: bool) -> None:
         """Note that the propagation has ended."""

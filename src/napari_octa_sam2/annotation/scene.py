@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_octa_sam2.annotation.holdings import Holdings
+from napari_octa_sam2.engine.results import label_dtype
 from napari_octa_sam2.layers import (
     as_slices,
     grid_arguments,
@@ -96,6 +97,12 @@ class Scene:
         """Return the colour of an object, RGBA from 0 to 1, whether shown or not."""
         return tuple(map(float, object_colormap().map(object_id)))
 
+    def select(self, object_id: int) -> None:
+        """Paint, and draw prompts, for an object from now on."""
+        self._make_room(np.dtype(label_dtype(object_id)))
+        self.labels.selected_label = object_id
+        self.drawn.set_object(object_id)
+
     def set_visible(self, object_id: int, visible: bool) -> None:
         """Show or hide the pixels of an object."""
         if visible:
@@ -117,8 +124,7 @@ class Scene:
         """Copy labels into the layer; the caller refreshes it."""
         for index in slices:
             content = self._document.labels(index)
-            if content.dtype.itemsize > self.labels.data.dtype.itemsize:
-                self.labels.data = self.labels.data.astype(content.dtype)
+            self._make_room(content.dtype)
             as_slices(self.labels.data)[index] = content
             self._held.note(index, content)
 
@@ -133,6 +139,10 @@ class Scene:
         """Stop listening; the layers stay."""
         self.labels.events.paint.disconnect(self._painted)
         self.drawn.close()
+
+    def _make_room(self, dtype: np.dtype[Any]) -> None:
+        if dtype.itemsize > self.labels.data.dtype.itemsize:
+            self.labels.data = self.labels.data.astype(dtype)
 
     def _painted(self, event: Any) -> None:
         self._on_paint()

@@ -25,6 +25,9 @@ TOOLS = {  # layer of the annotation, its mode, what to do
 }
 
 
+SETTLED = ("undo", "redo", "remove", "merge", "split", "copy", "propagate", "check")
+
+
 class Commands:
     """Runs actions by their names, and tells users where they cannot be done.
 
@@ -43,6 +46,9 @@ class Commands:
             return
         annotation = self.dock.annotate()
         if annotation is None:
+            return
+        if name in SETTLED and self.dock.conversation.propagating:
+            self.dock.say("Cancel the propagation first [Escape].")
             return
         try:
             if name in TOOLS:
@@ -179,8 +185,6 @@ class Commands:
         return self._travel(annotation.redo, "Did it again.", "redo")
 
     def _travel(self, go: Callable[[], bool], done: str, word: str) -> str:
-        if self.dock.conversation.propagating:
-            return f"Cancel the propagation first, then {word}."
         found = go()
         self.dock.conversation.refresh()
         return done if found else f"Nothing to {word}."

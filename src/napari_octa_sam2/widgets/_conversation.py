@@ -18,6 +18,7 @@ from napari_octa_sam2.widgets._worker import (
     Open,
     Opened,
     Prefetch,
+    Prepare,
     Preview,
     Propagate,
     Response,
@@ -51,7 +52,8 @@ class Conversation:
         self.classes: tuple[str, ...] | None = None  # of the model, once loaded
         self.propagating = False
         self._opened: tuple[int, str, str, str] | None = None
-        self._refresh = self._timer(REFRESH_MS, self._refresh_labels)
+        self._is_due = False
+        self._refresh = self._timer(REFRESH_MS, self._refresh_due)
         self._download = self._timer(DOWNLOAD_MS, self._show_download, repeat=True)
         self._idle = self._timer(IDLE_MS, self._prefetch)
 
@@ -62,6 +64,11 @@ class Conversation:
     @property
     def _engine(self) -> Exchange | None:
         return None if self._annotation is None else self._annotation.engine
+
+    def prepare(self) -> None:
+        """Have the chosen model in memory before the first click, if it is here."""
+        if self._opened is None:
+            self.runner.submit(Prepare(self.dock.source.model))
 
     def open_session(self) -> None:
         """Load the model for the present image, unless that is under way or done."""
@@ -98,8 +105,7 @@ class Conversation:
         if (annotation := self._annotation) is not None:
             self._begin("Propagating …")
             free = tuple(o.id for o in annotation.objects.values() if not o.locked)
-            step = annotation.begin_step()
-            self.runner.submit(Propagate(direction, slices, free, step))
+            self.runner.submit(Propagate(direction, slices, free))
 
     def check(self, slices: range) -> None:
         """Follow objects back from their ends, and compare."""
@@ -125,8 +131,10 @@ class Conversation:
         self._idle.start()
 
     def refresh(self) -> None:
-        """Draw the labels of the slice on screen soon."""
-        if not self._refresh.isActive():
+        """Draw the labels of the slice on screen: now, or soon if just done."""
+        self._is_due = self._refresh.isActive()
+        if not self._is_due:
+            self._refresh_labels()
             self._refresh.start()
 
     def _respond(self, response: Response) -> None:
@@ -136,7 +144,9 @@ class Conversation:
             case Began(request, slices):
                 self.dock.propagation.set_steps(slices)
                 if engine := self._engine:
-                    engine.began(request.direction, request.slices, request.objects)
+                    engine.began(
+                        request.direction, request.slices, request.objects, slices
+                    )
             case Visited():
                 self._visited(response)
             case Checked():
@@ -174,7 +184,7 @@ class Conversation:
     def _visited(self, visited: Visited) -> None:
         if (annotation := self._annotation) is None:
             return
-        annotation.engine.visited(visited.result, visited.request.step)
+        annotation.engine.visited(visited.result)
         self._show(visited.result.slice)
         self.dock.show_progress("Slice", visited.result.slice, visited.number)
 
@@ -213,6 +223,11 @@ class Conversation:
         self.dock.propagation.set_running(False)
         self._refresh_labels()
         self.dock.show_state()
+
+    def _refresh_due(self) -> None:
+        if self._is_due:
+            self._is_due = False
+            self._refresh_labels()
 
     def _refresh_labels(self) -> None:
         if self._annotation is not None:

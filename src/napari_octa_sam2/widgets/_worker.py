@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_octa_sam2.annotation import Edit
     from napari_octa_sam2.engine.results import SliceResult
+    from napari_octa_sam2.model.loading import LoadedModel
     from napari_octa_sam2.project.document import Document
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,13 @@ class Open:
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """Have a model that needs no download in memory before it is asked for."""
+
+    model: str
+
+
+@dataclass(frozen=True)
 class Preview:
     """Answer the prompts that an object now has on a slice."""
 
@@ -42,12 +50,11 @@ class Preview:
 
 @dataclass(frozen=True)
 class Propagate:
-    """Follow objects through the slices, as a step of the document."""
+    """Follow objects through the slices."""
 
     direction: str
     slices: range
     objects: tuple[int, ...]
-    step: int
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Prefetch:
     slices: tuple[int, ...]
 
 
-Request = Open | Preview | Propagate | Check | Save | Prefetch
+Request = Open | Prepare | Preview | Propagate | Check | Save | Prefetch
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +190,7 @@ class EngineRunner:
         self._worker: Any = None
         self._session: Any = None
         self._generation = 0
+        self._prepared: dict[str, LoadedModel] = {}
         self.download: tuple[int, int | None] | None = None
 
     @property
@@ -258,6 +266,8 @@ class EngineRunner:
     def _handle(self, request: Request, cancel: threading.Event) -> Iterator[Response]:
         if isinstance(request, Open):
             yield from self._open(request, cancel)
+        elif isinstance(request, Prepare):
+            self._prepare(request)
         elif isinstance(request, Save):
             request.write()
         elif self._session is None:
@@ -278,6 +288,14 @@ class EngineRunner:
         else:
             yield from self._propagate(request, cancel)
 
+    def _prepare(self, request: Prepare) -> None:
+        import napari_octa_sam2.engine.session  # noqa: F401
+        from napari_octa_sam2.model.loading import load_model
+        from napari_octa_sam2.model.registry import get_entry, model_names
+
+        if request.model in model_names() and not get_entry(request.model).url:
+            self._prepared[request.model] = load_model(request.model)
+
     def _open(self, request: Open, cancel: threading.Event) -> Iterator[Response]:
         from napari_octa_sam2.engine.record import run_record
         from napari_octa_sam2.engine.session import Session
@@ -289,8 +307,10 @@ class EngineRunner:
         def progress(done: int, total: int | None) -> None:
             self.download = (done, total)
 
+        # a session may change its model, so that each one has its own
+        model = self._prepared.pop(request.model, None)
         try:
-            model = load_model(
+            model = model or load_model(
                 request.model, progress=progress, cancelled=cancel.is_set
             )
         finally:
@@ -318,14 +338,15 @@ class EngineRunner:
         }
         total = len(self._session.plan(**arguments))
         yield Began(request, total)
-        number = 0
+        number, cancelled = 0, False
         for result in self._session.propagate(**arguments):
             number += 1
             yield Visited(result, request, number)
             if cancel.is_set():
+                cancelled = True
                 break
             yield from self._interrupted()
-        yield Ended(number, total, cancelled=number < total and cancel.is_set())
+        yield Ended(number, total, cancelled=cancelled)
 
     def _check(self, request: Check, cancel: threading.Event) -> Iterator[Response]:
         done = 0, 0
@@ -353,8 +374,14 @@ class EngineRunner:
             yield from self._guarded(*self._inbox.popleft())
 
     def _overtaken(self, edit: Edit) -> bool:
-        return any(
-            isinstance(later, Preview)
-            and (later.edit.object, later.edit.slice) == (edit.object, edit.slice)
-            for later, _ in list(self._inbox)
-        )
+        """Whether a later edit of the same place comes before any other work."""
+        place = (edit.object, edit.slice)
+        for later, _ in list(self._inbox):
+            if isinstance(later, Propagate | Check):
+                return False
+            if isinstance(later, Preview) and place == (
+                later.edit.object,
+                later.edit.slice,
+            ):
+                return True
+        return False

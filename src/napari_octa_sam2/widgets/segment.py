@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 REVIEW_MS = 250
+PREPARE_MS = 500  # after opening, until the model is loaded
 SCROLL_BAR = 16  # pixels
 
 
@@ -72,6 +73,7 @@ class SegmentWidget(QScrollArea):
         self.destroyed.connect(partial(_release, napari_viewer, self.runner))
         self._image_changed()
         self.show_class()
+        self._timer(PREPARE_MS, self.conversation.prepare).start()
 
     @property
     def runner(self) -> EngineRunner:

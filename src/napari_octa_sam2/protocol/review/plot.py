@@ -47,7 +47,7 @@ def draw(tasks: Sequence[Reviews], *, title: str) -> Figure:
         most = max(review.visits for review in task.reviews)
         _draw(by_visits, task, Review.dice_after, range(1, most + 1))
         most = max(review.clicks for review in task.reviews)
-        _draw(by_clicks, task, Review.dice_within, range(most + 1))
+        _draw(by_clicks, task, Review.dice_within, range(1, most + 1))
         samples = len(task.by(task.strategies[0]))
         heading = f"{task.title} (n = {samples})"
         by_visits.set_title(heading, fontsize="medium", loc="left")
@@ -63,6 +63,8 @@ def draw(tasks: Sequence[Reviews], *, title: str) -> Figure:
 
 def _draw(axes: Axes, task: Reviews, curve: Curve, places: range) -> None:
     """Draw the mean over the samples; one that is done keeps its last Dice."""
+    from matplotlib.ticker import MaxNLocator
+
     for name in task.strategies:
         means = [fmean(curve(r, x) for r in task.by(name)) for x in places]
         every = max(1, len(places) // 12)
@@ -71,5 +73,6 @@ def _draw(axes: Axes, task: Reviews, curve: Curve, places: range) -> None:
         )
     axes.axhline(GOAL, color="#000000", lw=0.8, label=f"goal, {GOAL:.2f}")
     axes.set(ylim=(0, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize="small")

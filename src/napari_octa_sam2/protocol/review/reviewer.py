@@ -150,6 +150,11 @@ class Reviewer:
         every = ((o, i) for i in range(len(self.truth)) for o in self.objects)
         return [place for place in every if place not in self.prompts.locks]
 
+    def shown(self, object_id: int) -> list[int]:
+        """Return the slices on which the labels hold an object."""
+        held = (self.labels == object_id).any((1, 2))
+        return [int(index) for index in np.flatnonzero(held)]
+
     def overlap(self, object_id: int, index: int | None = None) -> Confusion:
         """Compare an object with the truth on a slice, or over the volume."""
         where = slice(None) if index is None else index

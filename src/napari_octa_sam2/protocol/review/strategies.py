@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from napari_octa_sam2.protocol.review.reviewer import Reviewer
@@ -32,18 +32,29 @@ def most_doubtful(reviewer: Reviewer) -> Place:
     return queue[0]
 
 
-def midway(reviewer: Reviewer) -> Place:
-    """Return the middle of the widest gap between locked slices, the volume's ends."""
-    ends = {-1, len(reviewer.truth)}
+def evenly(reviewer: Reviewer) -> Place:
+    """Return the middle of the widest gap between locked slices.
+
+    Slices that show the object come before those that do not, and of these the nearest
+    to it first: an annotator sees where it begins and ends.
+    """
+    places = reviewer.open_places()
+    shown = {o: reviewer.shown(o) for o in reviewer.objects}
+    inside = [(o, i) for o, i in places if i in shown[o]]
+    if not inside:
+        every = range(len(reviewer.truth))
+        return min(places, key=lambda p: _distance(p[1], shown[p[0]] or every))
     edges = {
-        object_id: ends | {i for o, i in reviewer.prompts.locks if o == object_id}
-        for object_id in reviewer.objects
+        object_id: [min(held) - 1, max(held) + 1]
+        + [i for o, i in reviewer.prompts.locks if o == object_id]
+        for object_id, held in shown.items()
+        if held
     }
+    return max(inside, key=lambda p: _distance(p[1], edges[p[0]]))
 
-    def distance(place: Place) -> int:
-        return min(abs(place[1] - edge) for edge in edges[place[0]])
 
-    return max(reviewer.open_places(), key=distance)
+def _distance(index: int, others: Iterable[int]) -> int:
+    return min(abs(index - other) for other in others)
 
 
 def first_open(reviewer: Reviewer) -> Place:
@@ -58,7 +69,7 @@ def most_wrong(reviewer: Reviewer) -> Place:
 
 STRATEGIES = (
     Strategy("queue", "review queue", most_doubtful),
-    Strategy("uniform", "uniform stepping", midway),
+    Strategy("uniform", "uniform stepping", evenly),
     Strategy("in order", "first to last", first_open),
     Strategy("worst", "worst first (truth known)", most_wrong),
 )
