@@ -449,7 +449,7 @@ class Annotation:
         self.engine.compare(shown=shown)
         if redraw:
             self._show_prompts()
-        self.scene.show_labels(changed)
+        self.scene.show_labels(changed, now=True)
         self._on_edit()
 
     def _travelled(self, slices: list[int] | None) -> bool:
@@ -457,7 +457,7 @@ class Annotation:
             return False
         self.engine.compare(shown=False)
         self._show_prompts()
-        self.scene.show_labels(slices)
+        self.scene.show_labels(slices, now=True)
         self._on_edit()
         return True
 

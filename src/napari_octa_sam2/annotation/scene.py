@@ -120,13 +120,15 @@ class Scene:
         if gone := self.hidden - {o.id for o in prompts.objects}:
             self.set_visible(gone.pop(), True)
 
-    def show_labels(self, slices: Collection[int]) -> None:
-        """Copy labels into the layer; the caller refreshes it."""
+    def show_labels(self, slices: Collection[int], *, now: bool = False) -> None:
+        """Copy labels into the layer; draw them where `now`, else the caller does."""
         for index in slices:
             content = self._document.labels(index)
             self._make_room(content.dtype)
             as_slices(self.labels.data)[index] = content
             self._held.note(index, content)
+        if slices and now:
+            self.labels.refresh()
 
     def put_layers_back(self) -> list[Layer]:
         """Add the layers that were removed from the viewer again; return them."""
@@ -146,3 +148,12 @@ class Scene:
 
     def _painted(self, event: Any) -> None:
         self._on_paint()
+
+
+def warm_up() -> None:
+    """Have napari import and compile what its first layers of each kind need."""
+    from napari.layers import Labels, Points, Shapes
+
+    Labels(np.zeros((2, 2), np.uint8))
+    Points(np.zeros((1, 2)))
+    Shapes([np.eye(3, 2)], shape_type="polygon")

@@ -185,9 +185,7 @@ class Commands:
         return self._travel(annotation.redo, "Did it again.", "redo")
 
     def _travel(self, go: Callable[[], bool], done: str, word: str) -> str:
-        found = go()
-        self.dock.conversation.refresh()
-        return done if found else f"Nothing to {word}."
+        return done if go() else f"Nothing to {word}."
 
     def _adopt(self, annotation: Annotation) -> str:
         layer = self.dock.prompts.layer.value

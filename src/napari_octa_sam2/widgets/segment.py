@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_octa_sam2.annotation import Annotation
+from napari_octa_sam2.annotation.scene import warm_up
 from napari_octa_sam2.errors import OctaError
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.settings import dock_settings
@@ -73,7 +74,7 @@ class SegmentWidget(QScrollArea):
         self.destroyed.connect(partial(_release, napari_viewer, self.runner))
         self._image_changed()
         self.show_class()
-        self._timer(PREPARE_MS, self.conversation.prepare).start()
+        self._timer(PREPARE_MS, self._prepare).start()
 
     @property
     def runner(self) -> EngineRunner:
@@ -140,6 +141,11 @@ class SegmentWidget(QScrollArea):
         for key, name in keys.items():
             run = partial(self.commands.run, name)
             target.bind_key(key, lambda _, run=run: run(), overwrite=True)
+
+    def _prepare(self) -> None:
+        """Load what the first click would have to wait for."""
+        self.conversation.prepare()
+        warm_up()
 
     def _bind_to_layers(self, annotation: Annotation) -> None:
         for layer in annotation.scene.layers:
@@ -246,7 +252,7 @@ class SegmentWidget(QScrollArea):
         self.earlier.hide()
         self.conversation.open_session()
         self.conversation.send_edits()
-        self.conversation.refresh()
+        self.show_review_soon()
         self._save_timer.start()
 
     def _save_copies(self) -> None:
