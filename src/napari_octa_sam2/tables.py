@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from napari_octa_sam2.errors import WriteError
@@ -57,14 +58,41 @@ def require_folder(folder: Path) -> Path:
     return folder
 
 
-@contextmanager
-def writing(folder: Path) -> Iterator[Path]:
-    """Make `folder` and yield it; failures to write there become `WriteError`."""
+def write_files(
+    folder: Path, files: Mapping[str, Callable[[Path], object]]
+) -> list[Path]:
+    """Write files into a folder, which is made if need be; return their paths.
+
+    Parameters
+    ----------
+    folder : Path
+    files : mapping of str to callable
+        Names, and what writes to such a path.
+
+    Raises
+    ------
+    WriteError
+        If they cannot be written.
+    """
     require_folder(folder)
+    paths = {folder / name: write for name, write in files.items()}
     try:
-        yield folder
+        for path, write in paths.items():
+            write(path)
     except OSError as error:
         raise WriteError(
             f"cannot write the figures into {folder}: {error.strerror}; choose a "
             "folder that you may write to"
         ) from error
+    return list(paths)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON, as people may want to read it."""
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def write_csv(path: Path, table: Table) -> None:
+    """Write a table as comma-separated values."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(table)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_octa_sam2.bench.records import Row
-from napari_octa_sam2.tables import Table, aligned, piped, writing
+from napari_octa_sam2.tables import Table, aligned, piped, write_files, write_json
 
 FILES = ("bench.json", "table.md", "bench.png")
 STOPPED = "INCOMPLETE: the run was stopped"
@@ -88,14 +88,12 @@ class Report:
         """
         from napari_octa_sam2.bench.plot import draw
 
-        with writing(folder):
-            paths = [folder / name for name in FILES]
-            as_json, as_markdown, as_picture = paths
-            text = json.dumps(self.to_json(), indent=1) + "\n"
-            as_json.write_text(text, "utf-8")
-            as_markdown.write_text(self.markdown(), "utf-8")
-            draw(self).savefig(as_picture)
-        return paths
+        writers = (
+            lambda path: write_json(path, self.to_json()),
+            lambda path: path.write_text(self.markdown(), "utf-8"),
+            lambda path: draw(self).savefig(path),
+        )
+        return write_files(folder, dict(zip(FILES, writers, strict=True)))
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from napari_octa_sam2.protocol.clicks import CAP, CLICKS, LEVELS
 from napari_octa_sam2.protocol.records import SLICE_DICE, Figure, TaskReport
-from napari_octa_sam2.tables import aligned, piped, writing
+from napari_octa_sam2.tables import aligned, piped, write_csv, write_files, write_json
 
 FILES = ("clicks.json", "clicks.csv", "clicks.md", "clicks.png")
 NAMES = 2  # columns of names, before those of figures
@@ -100,16 +99,15 @@ class Report:
         """
         from napari_octa_sam2.protocol.plot import draw
 
-        with writing(folder):
-            paths = [folder / name for name in FILES]
-            as_json, as_csv, as_markdown, as_plot = paths
-            text = json.dumps(self.to_json(), indent=1) + "\n"
-            as_json.write_text(text, "utf-8")
-            with as_csv.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows(self._single_values())
-            as_markdown.write_text(self.markdown(), "utf-8")
-            draw(self.tasks, title=self.record["model"]["name"]).savefig(as_plot)
-        return paths
+        writers = (
+            lambda path: write_json(path, self.to_json()),
+            lambda path: write_csv(path, self._single_values()),
+            lambda path: path.write_text(self.markdown(), "utf-8"),
+            lambda path: draw(self.tasks, title=self.record["model"]["name"]).savefig(
+                path
+            ),
+        )
+        return write_files(folder, dict(zip(FILES, writers, strict=True)))
 
     def _single_values(self) -> Rows:
         rows = [["task", "split", "figure", "sample", "value"]]

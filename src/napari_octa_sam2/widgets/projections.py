@@ -282,7 +282,8 @@ class ProjectionsWidget(QScrollArea):
         if segment:
             segment[0].click_at_depths(image, depths, row, col)
         else:
-            self._say("Open the Segment dock as well, to make such clicks prompts.")
+            found = self.status.text()
+            self._say(f"{found} Open the Segment dock, to make such clicks prompts.")
 
     # small things ----------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from napari_octa_sam2.protocol.review.records import Review, Reviews
 from napari_octa_sam2.protocol.review.strategies import TITLES
-from napari_octa_sam2.tables import aligned, piped, writing
+from napari_octa_sam2.tables import aligned, piped, write_csv, write_files, write_json
 
 FILES = ("review.json", "review.csv", "review.md", "review.png")
 NAMES = 2  # columns of names, before those of figures
@@ -103,16 +102,15 @@ class Report:
         """
         from napari_octa_sam2.protocol.review.plot import draw
 
-        with writing(folder):
-            paths = [folder / name for name in FILES]
-            as_json, as_csv, as_markdown, as_plot = paths
-            text = json.dumps(self.to_json(), indent=1) + "\n"
-            as_json.write_text(text, "utf-8")
-            with as_csv.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows(self._steps())
-            as_markdown.write_text(self.markdown(), "utf-8")
-            draw(self.tasks, title=self.record["model"]["name"]).savefig(as_plot)
-        return paths
+        writers = (
+            lambda path: write_json(path, self.to_json()),
+            lambda path: write_csv(path, self._steps()),
+            lambda path: path.write_text(self.markdown(), "utf-8"),
+            lambda path: draw(self.tasks, title=self.record["model"]["name"]).savefig(
+                path
+            ),
+        )
+        return write_files(folder, dict(zip(FILES, writers, strict=True)))
 
     def _steps(self) -> Rows:
         rows = [["task", "sample", "strategy", "visit", "object", "slice", "clicks"]]
