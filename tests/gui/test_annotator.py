@@ -7,6 +7,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_octa_sam2.layers import volume_layers
 from napari_octa_sam2.project import store
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
 from napari_octa_sam2.widgets.projections import ProjectionsWidget
@@ -436,3 +437,32 @@ def test_a_click_during_a_propagation_is_answered(qtbot, viewer, dock):
     qtbot.waitUntil(lambda: "Propagated" in dock.status.text(), timeout=MODEL_MS)
     settle(qtbot, dock)
     assert Prompt(1, INDEX, ((60, 60),), (1,)) in dock.annotation.prompts().prompts
+
+
+def test_closing_the_viewer_in_mid_run_keeps_the_work(
+    qtbot, make_napari_viewer, phantom, checkpoint
+):
+    (image, *_) = volume_layers(phantom.volume)
+    first = make_napari_viewer(show=True)
+    first.add_image(image[0], **image[1])
+    _, dock = first.window.add_plugin_dock_widget("napari-octa-sam2", "Segment")
+    dock.source.model = str(checkpoint)
+    dock.commands.run("click")
+    dock.annotation.points.add([INDEX, 150, 150])
+    settle(qtbot, dock)
+    dock.commands.run("propagate")
+    qtbot.waitUntil(lambda: dock.propagation.progress.value() >= 2, timeout=MODEL_MS)
+    prompts, runner = dock.annotation.prompts(), dock.runner
+    labels = dock.annotation.document.volume()
+    first.close()
+    qtbot.waitUntil(lambda: not runner.busy, timeout=MODEL_MS)
+
+    second = make_napari_viewer(show=True)
+    second.add_image(image[0], **image[1])
+    _, again = second.window.add_plugin_dock_widget("napari-octa-sam2", "Segment")
+    again.source.model = str(checkpoint)
+    again.commands.run("resume")
+    settle(qtbot, again)
+    assert again.annotation.prompts() == prompts
+    np.testing.assert_array_equal(again.annotation.document.volume(), labels)
+    again.close()

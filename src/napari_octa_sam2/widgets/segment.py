@@ -71,7 +71,7 @@ class SegmentWidget(QScrollArea):
         events.inserted.connect(self._layers_changed)
         events.removed.connect(self._layers_changed)
         self._bind_keys(self.viewer)
-        self.destroyed.connect(partial(_release, napari_viewer, self.runner))
+        self.destroyed.connect(partial(_release, napari_viewer, self.runner, self.work))
         self._image_changed()
         self.show_class()
         self._timer(PREPARE_MS, self._prepare).start()
@@ -411,16 +411,18 @@ class SegmentWidget(QScrollArea):
         events.inserted.disconnect(self._layers_changed)
         events.removed.disconnect(self._layers_changed)
         self.viewer.dims.events.current_step.disconnect(self._moved)
-        _release(self.viewer, self.runner)
-        self.work.close_all()
+        _release(self.viewer, self.runner, self.work)
         self.annotation = None
         self._strip_dock.hide()
 
 
-def _release(viewer: napari.Viewer, runner: EngineRunner, *_: object) -> None:
+def _release(
+    viewer: napari.Viewer, runner: EngineRunner, work: Work, *_: object
+) -> None:
     for key in [*(command.key for command in COMMANDS.values()), *ALIASES]:
         viewer.keymap.pop(key, None)
     runner.close()
+    work.close_all()
 
 
 def _row(annotation: Annotation, object_id: int) -> ObjectRow:
