@@ -330,6 +330,7 @@ def test_work_is_found_and_gone_on_with(qtbot, viewer, dock, checkpoint):
     for layer in [layer for layer in viewer.layers if layer is not image]:
         viewer.layers.remove(layer)
     assert "G" not in viewer.keymap
+    assert "Confidence" not in viewer.window.dock_widgets
 
     _, again = viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Segment")
     qtbot.waitUntil(again.earlier.isVisible)

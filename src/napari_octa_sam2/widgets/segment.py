@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -413,7 +414,8 @@ class SegmentWidget(QScrollArea):
         self.viewer.dims.events.current_step.disconnect(self._moved)
         _release(self.viewer, self.runner, self.work)
         self.annotation = None
-        self._strip_dock.hide()
+        with suppress(LookupError, RuntimeError):  # the window may be gone already
+            self.viewer.window.remove_dock_widget(self._strip_dock)
 
 
 def _release(
