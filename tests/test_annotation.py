@@ -152,6 +152,14 @@ def test_a_class_that_nothing_is_known_of_cannot_be_asked_for(annotation):
     assert not annotation.undo()
 
 
+def test_a_new_object_knows_nothing_of_a_removed_one_with_its_id(annotation):
+    second = annotation.add_object().id
+    annotation.engine.review.note({second: 0.9}, 3)
+    annotation.remove_object(second)
+    assert annotation.add_object().id == second
+    assert annotation.engine.review.mean(second) is None
+
+
 def test_removed_layers_are_put_back(viewer, annotation):
     assert annotation.scene.put_layers_back() == []
     viewer.layers.remove(annotation.points)

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
 
-from napari_octa_sam2.errors import ReadError
 from napari_octa_sam2.review import (
     DOUBT_THRESHOLD,
     NEIGHBOURS,
@@ -100,60 +98,14 @@ def test_rows_extent_and_mean():
         found.agreement_row(1, 6), [nan, nan, nan, nan, 0.4, 1.0]
     )
     np.testing.assert_array_equal(found.row(1, 3), [nan, nan, 0.8])
-    assert found.extent(1) == (2, 5)
     assert found.mean(1) == pytest.approx((0.8 + 0.4 + 1.0) / 3)
-    assert found.extent(3) is None
     assert found.mean(3) is None
 
 
-@pytest.mark.parametrize(
-    ("choice", "left"),
-    [
-        ({}, []),
-        ({"object": 1}, [(2, 0), (2, 1)]),
-        ({"slices": range(1, 5)}, [(1, 0), (2, 0)]),
-        ({"object": 2, "slices": [0]}, [(1, 0), (1, 1), (2, 1)]),
-        ({"slices": []}, [(1, 0), (1, 1), (2, 0), (2, 1)]),
-    ],
-)
-def test_forgetting(choice, left):
+def test_forgetting_an_object():
     places = [(o, i) for o in (1, 2) for i in (0, 1)]
     values = dict.fromkeys(places, 0.5)
     found = table(values, values)
-    found.forget(**choice)
-    assert [p for p in places if found.confidence(*p) is not None] == left
-    assert [p for p in places if found.agreement(*p) is not None] == left
-
-
-def test_the_table_survives_a_file():
-    found = table({(7, 4): 0.98765, (7, 6): 0.5, (300, 0): 1.0}, {(7, 3): 0.25})
-    content = json.loads(json.dumps(found.to_json()))
-    assert content == {
-        "7": {
-            "first": 3,
-            "confidence": [None, 0.988, None, 0.5],
-            "agreement": [0.25, None, None, None],
-        },
-        "300": {"first": 0, "confidence": [1.0], "agreement": [None]},
-    }
-    again = ReviewTable.from_json(content)
-    assert again.to_json() == content
-    assert again == found
-    assert again != table({(7, 4): 0.5})
-    assert again.doubt(7, 3) == 0.75
-    assert ReviewTable.from_json({}).to_json() == {}
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        [],
-        {"1": {}},
-        {"one": {"first": 0, "confidence": [1], "agreement": [None]}},
-        {"1": {"first": 0, "confidence": 3, "agreement": []}},
-        {"1": {"first": 0, "confidence": ["x"], "agreement": []}},
-    ],
-)
-def test_malformed_tables(content):
-    with pytest.raises(ReadError, match="malformed review table"):
-        ReviewTable.from_json(content)
+    found.forget(1)
+    assert [p for p in places if found.confidence(*p) is not None] == [(2, 0), (2, 1)]
+    assert [p for p in places if found.agreement(*p) is not None] == [(2, 0), (2, 1)]

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-
-from napari_octa_sam2.errors import ReadError
 
 # The confidence in a mask is the IoU to be expected of it, and that in an absence its
 # probability: below a half, more of the answer is wrong than right.
 DOUBT_THRESHOLD = 0.5
 NEIGHBOURS = 2  # slices to either side that a visit is likely to settle as well
-DIGITS = 3  # of a number in a file
 
 Place = tuple[int, int]  # object, slice
 
@@ -31,11 +27,6 @@ class ReviewTable:
         self._confidence: dict[Place, float] = {}
         self._agreement: dict[Place, float] = {}
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ReviewTable) and self.to_json() == other.to_json()
-
-    __hash__ = None  # type: ignore[assignment]
-
     def note(self, confidence: Mapping[int, float], slice: int) -> None:
         """Take note of new masks on a slice: their confidence, by object.
 
@@ -50,16 +41,11 @@ class ReviewTable:
         for object_id, value in agreement.items():
             self._agreement[object_id, slice] = _unit(value)
 
-    def forget(
-        self, object: int | None = None, slices: Iterable[int] | None = None
-    ) -> None:
-        """Forget an object, some slices, or both together; by default everything."""
-        gone = None if slices is None else set(slices)
+    def forget(self, object: int) -> None:
+        """Forget what is known of an object."""
         for known in (self._confidence, self._agreement):
-            for place in list(known):
-                is_object = object is None or place[0] == object
-                if is_object and (gone is None or place[1] in gone):
-                    del known[place]
+            for place in [p for p in known if p[0] == object]:
+                del known[place]
 
     def confidence(self, object: int, slice: int) -> float | None:
         """Return the network's confidence in an answer; None where unknown."""
@@ -107,11 +93,6 @@ class ReviewTable:
                 settled |= {(object_id, i) for i in near}
         return queue
 
-    def extent(self, object: int) -> tuple[int, int] | None:
-        """Return the first and last slice of which something is known, if any."""
-        slices = [index for object_id, index in self._places() if object_id == object]
-        return (min(slices), max(slices)) if slices else None
-
     def mean(self, object: int) -> float | None:
         """Return the mean certainty over the slices of which something is known."""
         doubts = [self.doubt(*p) or 0.0 for p in self._places() if p[0] == object]
@@ -124,47 +105,6 @@ class ReviewTable:
     def agreement_row(self, object: int, depth: int) -> np.ndarray:
         """Return the agreement on each of `depth` slices, nan where unknown."""
         return _row(self._agreement, object, depth)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the table ready for JSON: for each object its values in slice order.
-
-        They begin at its first known slice, with null where unknown, in three digits.
-        """
-        content: dict[str, Any] = {}
-        for object_id in sorted({o for o, _ in self._places()}):
-            first, last = self.extent(object_id) or (0, -1)
-            content[str(object_id)] = {
-                "first": first,
-                "confidence": _listed(self._confidence, object_id, first, last),
-                "agreement": _listed(self._agreement, object_id, first, last),
-            }
-        return content
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ReviewTable:
-        """Return the table of `to_json`.
-
-        Raises
-        ------
-        ReadError
-            If the content is not as `to_json` writes it.
-        """
-        table = cls()
-        try:
-            for key, record in content.items():
-                for name, known in (
-                    ("confidence", table._confidence),
-                    ("agreement", table._agreement),
-                ):
-                    for index, value in enumerate(record[name], int(record["first"])):
-                        if value is not None:
-                            known[int(key), index] = _unit(value)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ReadError(
-                "malformed review table: expected for each object id 'first', "
-                f"'confidence' and 'agreement', found {type(error).__name__} {error}"
-            ) from error
-        return table
 
     def _places(self) -> set[Place]:
         return self._confidence.keys() | self._agreement.keys()
@@ -189,10 +129,3 @@ def _unit(value: float) -> float:
 def _row(known: Mapping[Place, float], object_id: int, depth: int) -> np.ndarray:
     values = (known.get((object_id, index), math.nan) for index in range(depth))
     return np.fromiter(values, float, depth)
-
-
-def _listed(
-    known: Mapping[Place, float], object_id: int, first: int, last: int
-) -> list[float | None]:
-    found = (known.get((object_id, index)) for index in range(first, last + 1))
-    return [None if value is None else round(value, DIGITS) for value in found]

@@ -309,22 +309,19 @@ class Annotation:
 
     # locks -----------------------------------------------------------------
 
-    def toggle_lock(self, ids: Collection[int] | None = None) -> bool:
-        """Lock the slice shown, by default of the current object, or unlock it.
+    def toggle_lock(self) -> bool:
+        """Lock the slice shown for the current object, or unlock it.
 
         Its mask is never overwritten then, and the other slices follow from it.
         Return whether it is locked now.
         """
-        index = self.shown_slice
-        ids = [self.current] if ids is None else ids
+        place = self.current, self.shown_slice
         prompts = self.prompts()
-        locking = any((o, index) not in prompts.locks for o in ids)
-        for object_id in ids:
-            if locking:
-                mask = self.mask(object_id, index)
-                prompts = locks.lock(prompts, object_id, index, mask)
-            else:
-                prompts = locks.unlock(prompts, object_id, index)
+        locking = place not in prompts.locks
+        if locking:
+            prompts = locks.lock(prompts, *place, self.mask(*place))
+        else:
+            prompts = locks.unlock(prompts, *place)
         with self._changing():
             self.document.set_prompts(prompts)
         return locking
@@ -333,11 +330,11 @@ class Annotation:
 
     def undo(self) -> bool:
         """Take the last step back; return whether there was one."""
-        return self._travelled(self.document.undo())
+        return self._travelled(self.document.undo)
 
     def redo(self) -> bool:
         """Do the step undone last again; return whether there was one."""
-        return self._travelled(self.document.redo())
+        return self._travelled(self.document.redo)
 
     # the work --------------------------------------------------------------
 
@@ -439,6 +436,7 @@ class Annotation:
 
         Where it fails, what was changed already is taken back.
         """
+        before = self.objects
         number = self.document.begin()
         try:
             yield
@@ -446,20 +444,27 @@ class Annotation:
             self.document.abandon()
             raise
         changed = self.document.slices_of(number)
+        self._forget(before)
         self.engine.compare(shown=shown)
         if redraw:
             self._show_prompts()
         self.scene.show_labels(changed, now=True)
         self._on_edit()
 
-    def _travelled(self, slices: list[int] | None) -> bool:
+    def _travelled(self, go: Callable[[], list[int] | None]) -> bool:
+        before, slices = self.objects, go()
         if slices is None:
             return False
+        self._forget(before)
         self.engine.compare(shown=False)
         self._show_prompts()
         self.scene.show_labels(slices, now=True)
         self._on_edit()
         return True
+
+    def _forget(self, before: Collection[int]) -> None:
+        for object_id in set(before) - set(self.objects):
+            self.engine.forget(object_id)
 
     def _show_prompts(self) -> None:
         self.scene.show_prompts()

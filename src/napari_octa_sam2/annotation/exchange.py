@@ -113,9 +113,16 @@ class Exchange:
         self.note({"do": "checked", "slice": index, "agreement": found})
         self.review.note_agreement(agreement, index)
 
+    def forget(self, object_id: int) -> None:
+        """Forget how sure the masks of an object were: its id may go to another."""
+        self.note({"do": "forget", "object": object_id})
+        self.review.forget(object_id)
+
     def remember(self, events: Collection[Event]) -> None:
         """Take confidence and agreement from what was noted before."""
         for event in events:
+            if event["do"] == "forget":
+                self.review.forget(event["object"])
             index = event.get("slice", 0)
             if "confidence" in event:
                 self.review.note(_numbered(event["confidence"]), index)

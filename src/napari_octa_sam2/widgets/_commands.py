@@ -10,6 +10,7 @@ from napari.layers import Labels, Points
 from qtpy.QtWidgets import QMessageBox
 
 from napari_octa_sam2.errors import OctaError, PromptError
+from napari_octa_sam2.review import next_doubtful
 from napari_octa_sam2.widgets._keys import help_text
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class Commands:
         if not queue:
             return "No slice is doubtful."
         here = (annotation.current, annotation.shown_slice)
-        object_id, index = next((p for p in queue if p != here), queue[0])
+        object_id, index = next_doubtful(queue, here) or queue[0]
         self.dock.go_to(index, object_id)
         doubt = annotation.engine.review.doubt(object_id, index)
         name = annotation.objects[object_id].name

@@ -1,15 +1,43 @@
-"""Buttons and rows, as all docks have them."""
+"""What all docks have: how they end, buttons, rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QScrollArea, QWidget
 
 from napari_octa_sam2.widgets._keys import COMMANDS, caption
 
 Act = Callable[[str], Any]  # does what is called so
+
+
+class Dock(QScrollArea):
+    """A dock that notices its end, whichever way it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let go of viewer and threads; called once."""
+
+    def closeEvent(self, event: object) -> None:
+        """Stop."""
+        self._stop_once()
+        super().closeEvent(event)
+
+    def event(self, event: QEvent) -> bool:
+        """Stop when napari takes the widget out of a dock that is closed."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._stop_once()
+        return bool(super().event(event))
+
+    def _stop_once(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self.stop()
 
 
 def key_button(name: str, act: Act) -> QPushButton:

@@ -12,13 +12,13 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
     QHBoxLayout,
-    QPushButton,
     QSpinBox,
     QWidget,
 )
 
 from napari_octa_sam2.volume.slabs import HOW
 from napari_octa_sam2.volume.surfaces import DepthLimit
+from napari_octa_sam2.widgets._controls import button, row_of
 
 SLICE, ESTIMATED = "Slice", "Estimated surface"
 Action = Callable[[], None]
@@ -126,7 +126,7 @@ class ProjectionPanel(QGroupBox):
         self.first, self.last = LimitChooser(), LimitChooser()
         self.how = QComboBox()
         self.how.addItems(HOW)
-        self.button = _button("Add projection", add, "Both depths are included")
+        self.button = button("Add projection", add, "Both depths are included")
         form = QFormLayout(self)
         form.addRow("From", self.first)
         form.addRow("To", self.last)
@@ -147,7 +147,7 @@ class ThreeSlabsPanel(QGroupBox):
         super().__init__("Three slabs")
         self.limits = {name: LimitChooser() for name in ("ILM", "OPL", "BM")}
         tip = "FULL (mean), ILM_OPL and OPL_BM (maximum) as three slices of one image"
-        self.button = _button("Add three slabs", add, tip)
+        self.button = button("Add three slabs", add, tip)
         form = QFormLayout(self)
         for name, limit in self.limits.items():
             form.addRow(name, limit)
@@ -162,9 +162,9 @@ class FlattenPanel(QGroupBox):
         self.surface = LimitChooser(slices=False)
         self.labels, self.flattened = LayerChooser(), LayerChooser()
         self.buttons = (
-            _button("Add surface", show_surface, "Show the surface as an image"),
-            _button("Flatten", flatten, "Shift columns so that the surface is flat"),
-            _button(
+            button("Add surface", show_surface, "Show the surface as an image"),
+            button("Flatten", flatten, "Shift columns so that the surface is flat"),
+            button(
                 "Labels back to the scan",
                 restore,
                 "Move labels of the flattened image to the grid of the scan",
@@ -172,10 +172,7 @@ class FlattenPanel(QGroupBox):
         )
         form = QFormLayout(self)
         form.addRow("Surface", self.surface)
-        row = QHBoxLayout()
-        for button in self.buttons[:2]:
-            row.addWidget(button)
-        form.addRow(row)
+        form.addRow(row_of(*self.buttons[:2]))
         form.addRow("Labels", self.labels)
         form.addRow("drawn on", self.flattened)
         form.addRow(self.buttons[2])
@@ -212,10 +209,3 @@ def labels(layers: Iterable[Layer]) -> list[Layer]:
 def flattened(layers: Iterable[Layer]) -> list[Layer]:
     """Return the flattened images."""
     return [x for x in layers if isinstance(x, Image) and "flattening" in x.metadata]
-
-
-def _button(text: str, action: Action, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda: action())
-    return button

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
     QLabel,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -32,6 +31,7 @@ from napari_octa_sam2.volume.flow import depths_of_flow
 from napari_octa_sam2.volume.slabs import Slab, slabs_from_surfaces, three_slabs
 from napari_octa_sam2.volume.surfaces import DepthLimit, resolve_limits
 from napari_octa_sam2.widgets import _projection_panels as panels
+from napari_octa_sam2.widgets._controls import Dock
 from napari_octa_sam2.widgets._task import TaskRunner
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CLICK_PIXELS = 4  # of the screen; a longer way is a drag
 
 
-class ProjectionsWidget(QScrollArea):
+class ProjectionsWidget(Dock):
     """Project slabs of an image, flatten it, and find the depth of what is clicked.
 
     Parameters
@@ -61,7 +61,6 @@ class ProjectionsWidget(QScrollArea):
         self.viewer = napari_viewer
         self.runner = TaskRunner(self._say, self._set_running)
         self._sources: dict[Image, tuple[Image, tuple[Slab, ...]]] = {}
-        self._listening = True
         self._build()
         self.picked.connect(self._prompt)
         self._image_changed()
@@ -343,21 +342,8 @@ class ProjectionsWidget(QScrollArea):
         show_warning(text)
         self._say(text)
 
-    def closeEvent(self, event: object) -> None:
+    def stop(self) -> None:
         """Stop listening; layers stay, and what is being computed is dropped."""
-        self._stop()
-        super().closeEvent(event)
-
-    def event(self, event: QEvent) -> bool:
-        """Stop listening when napari takes the widget out of a dock that is closed."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._stop()
-        return bool(super().event(event))
-
-    def _stop(self) -> None:
-        if not self._listening:
-            return
-        self._listening = False
         self.runner.close()
         for event in self._watched:
             event.disconnect(self._offer_layers)

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_octa_sam2.annotation import Annotation
 from napari_octa_sam2.annotation.scene import warm_up
@@ -18,7 +18,7 @@ from napari_octa_sam2.errors import OctaError
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.settings import dock_settings
 from napari_octa_sam2.widgets._commands import Commands
-from napari_octa_sam2.widgets._controls import key_button
+from napari_octa_sam2.widgets._controls import Dock, key_button
 from napari_octa_sam2.widgets._conversation import Conversation
 from napari_octa_sam2.widgets._files import FilePanel, ResumePanel, SourcePanel
 from napari_octa_sam2.widgets._keys import ALIASES, COMMANDS
@@ -29,7 +29,8 @@ from napari_octa_sam2.widgets._panels import (
     PropagatePanel,
     ReviewPanel,
 )
-from napari_octa_sam2.widgets._strip import ConfidenceStrip, StripData, StripRow
+from napari_octa_sam2.widgets._strip import ConfidenceStrip
+from napari_octa_sam2.widgets._strip_data import StripData, StripRow
 from napari_octa_sam2.widgets._work import Work
 from napari_octa_sam2.widgets._worker import EngineRunner, Save
 
@@ -44,7 +45,7 @@ PREPARE_MS = 500  # after opening, until the model is loaded
 SCROLL_BAR = 16  # pixels
 
 
-class SegmentWidget(QScrollArea):
+class SegmentWidget(Dock):
     """Prompt, propagate, correct and verify objects in an OCTA volume.
 
     Parameters
@@ -58,7 +59,6 @@ class SegmentWidget(QScrollArea):
         self.annotation: Annotation | None = None
         self.work = Work(napari_viewer, self._edited, self.warn)
         self._began = 0.0
-        self._stopped = False
         self.settings = dock_settings()
         self.commands = Commands(self)
         self._build()
@@ -145,8 +145,9 @@ class SegmentWidget(QScrollArea):
 
     def _prepare(self) -> None:
         """Load what the first click would have to wait for."""
-        self.conversation.prepare()
-        warm_up()
+        if not self._stopped:
+            self.conversation.prepare()
+            warm_up()
 
     def _bind_to_layers(self, annotation: Annotation) -> None:
         for layer in annotation.scene.layers:
@@ -393,21 +394,8 @@ class SegmentWidget(QScrollArea):
         self.setMinimumWidth(self.widget().minimumSizeHint().width() + SCROLL_BAR)
         super().showEvent(event)
 
-    def closeEvent(self, event: object) -> None:
+    def stop(self) -> None:
         """Release keys, threads and projects; layers stay."""
-        self._stop()
-        super().closeEvent(event)
-
-    def event(self, event: QEvent) -> bool:
-        """Stop when napari takes the widget out of a dock that is closed."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._stop()
-        return bool(super().event(event))
-
-    def _stop(self) -> None:
-        if self._stopped:
-            return
-        self._stopped = True
         events = self.viewer.layers.events
         events.inserted.disconnect(self._layers_changed)
         events.removed.disconnect(self._layers_changed)
