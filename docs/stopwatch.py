@@ -93,6 +93,7 @@ class Scene:
     data: np.ndarray
     truth: np.ndarray
     index: int
+    opened: float  # seconds from opening the dock to W
     found: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class Scene:
         self.viewer.dims.set_current_step(0, self.index)
         self.watch = Stopwatch(self.viewer)
         self.open_dock()
-        self.watch.rest(1)
+        self.watch.rest(self.opened)
         self.cold_click()
         self.warm_clicks()
         self.neighbours()
@@ -328,10 +329,11 @@ class Scene:
         self.dock.close()
 
 
-def measure(folder: Path, number: int) -> None:
-    """Measure one volume; write what was found as JSON."""
+def measure(folder: Path, number: int, opened: float) -> None:
+    """Measure one volume, its dock open for some seconds; write it down as JSON."""
     with np.load(folder / f"{number}.npz") as stored:
-        scene = Scene(stored["data"], stored["truth"], int(stored["index"]))
+        index = int(stored["index"])
+        scene = Scene(stored["data"], stored["truth"], index, opened)
     found = scene.run()
     (folder / "found.json").write_text(json.dumps(found))
     sys.stdout.flush()
@@ -359,7 +361,7 @@ def make_volumes(folder: Path) -> None:
         np.savez(folder / f"{number}.npz", data=data, truth=masks, index=index)
 
 
-def run(folder: Path, number: int, turn: int) -> dict[str, Any]:
+def run(folder: Path, number: int, turn: int, opened: float) -> dict[str, Any]:
     """Measure a volume in a process of its own, with folders of its own."""
     own = folder / f"run-{number}-{turn}"
     environment = os.environ | {
@@ -369,6 +371,7 @@ def run(folder: Path, number: int, turn: int) -> dict[str, Any]:
         "NAPARI_CONFIG": str(own / "napari.yaml"),
     }
     command = [sys.executable, __file__, "--measure", str(folder), str(number)]
+    command.append(str(opened))
     subprocess.run(command, check=True, env=environment)
     found: dict[str, Any] = json.loads((folder / "found.json").read_text())
     return found
@@ -436,15 +439,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="JSON file for all that was measured")
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--opened", type=float, default=1, help="seconds, until W")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
-        measure(Path(given.measure[0]), int(given.measure[1]))
+        folder, number, opened = given.measure
+        measure(Path(folder), int(number), float(opened))
     with TemporaryDirectory() as name:
         folder = Path(name)
         make_volumes(folder)
         found = {
-            size: [run(folder, number, i) for i in range(given.rounds)]
+            size: [run(folder, number, i, given.opened) for i in range(given.rounds)]
             for number, size in enumerate(SIZES)
         }
     if given.keep:
