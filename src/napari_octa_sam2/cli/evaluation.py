@@ -23,7 +23,7 @@ from napari_octa_sam2.cli.console import (
     show_report,
     stop_on_signal,
 )
-from napari_octa_sam2.cli.segmentation import Model, Refine, Refinement, load
+from napari_octa_sam2.cli.segmentation import Model, Refine, load
 from napari_octa_sam2.errors import PromptError, ReadError
 from napari_octa_sam2.tables import require_folder
 from napari_octa_sam2.volume.geometry import ScanGeometry
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 OF_LABELS = ("prediction", "truth", "labels", "slices", "csv")
 OF_PROTOCOL = (
-    *("model", "refine", "refinement", "realdata", "out", "tasks", "subjects"),
+    *("model", "refine", "realdata", "out", "tasks", "subjects"),
     "device",
 )
 
@@ -68,7 +68,6 @@ def evaluate(
     ] = None,
     model: Model = "octa-nano",
     refine: Refine = True,
-    refinement: Refinement = None,
     realdata: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Of a protocol: the folder of real samples."),
@@ -106,7 +105,7 @@ def evaluate(
     refuse(context, OF_LABELS, "does not go with --protocol")
     if realdata is None:
         raise typer.BadParameter("expected --realdata DIR with --protocol")
-    network = partial(load, model, refine=refine, refinement=refinement)
+    network = partial(load, model, refine=refine)
     names = _task_names(tasks, protocol)
     _judge(protocol, realdata, network, names, subjects, device, out, as_json)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_octa_sam2.volume.octa_volume import OctaVolume
 
 OF_PROMPTS = (
-    *("prompts", "refine", "refinement", "slices", "direction"),
+    *("prompts", "refine", "slices", "direction"),
     *("precision", "attention"),
 )
 
@@ -49,10 +49,6 @@ Refine = Annotated[
     typer.Option(
         "--refine/--no-refine", help="Sharpen masks at the slice's own resolution."
     ),
-]
-Refinement = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="A refinement head that was trained alone."),
 ]
 
 
@@ -91,7 +87,6 @@ def segment(
         typer.Option(metavar="FILE", help="Configuration of a local checkpoint."),
     ] = None,
     refine: Refine = True,
-    refinement: Refinement = None,
     slices: Range = None,
     direction: Annotated[
         Direction, typer.Option(help="From an object's prompts.")
@@ -144,7 +139,7 @@ def segment(
     scan = read_volume(volume)
     given.require_usable(scan.shape)
     with stop_on_signal() as stopped:
-        network = load(model, config, refine, refinement)
+        network = load(model, config, refine)
         from napari_octa_sam2.engine.segment import segment as run
 
         with progress("slices") as tell:
@@ -193,28 +188,15 @@ def demo(
     )
 
 
-def load(
-    model: str,
-    config: str | None = None,
-    refine: bool = True,
-    refinement: Path | None = None,
-) -> LoadedModel:
-    """Return a model by name or path, telling how far its download is.
-
-    Raises
-    ------
-    typer.BadParameter
-        If a refinement head is given and not to be used.
-    """
-    if refinement is not None and not refine:
-        raise typer.BadParameter("--refinement FILE does not go with --no-refine")
+def load(model: str, config: str | None = None, refine: bool = True) -> LoadedModel:
+    """Return a model by name or path, telling how far its download is."""
     from napari_octa_sam2.model.loading import load_model
 
     with progress(f"download of {model} [MB]") as tell:
         return load_model(
             model,
             config=config,
-            refinement=refinement or refine,
+            refinement=refine,
             progress=lambda done, total: tell(
                 round(done / 1e6), None if total is None else round(total / 1e6)
             ),

@@ -9,6 +9,7 @@ from napari_octa_sam2.engine.feature_cache import FeatureCache
 from napari_octa_sam2.engine.features import SliceFeatures
 from napari_octa_sam2.engine.frames import intensity_window, network_input, windowed
 from napari_octa_sam2.engine.passes import Passes
+from napari_octa_sam2.model.appearance import appearance_of
 from napari_octa_sam2.model.refinement import Reading
 
 
@@ -25,7 +26,8 @@ class Slices:
 
     def __init__(self, data: np.ndarray, passes: Passes, cache: FeatureCache) -> None:
         self.data, self.passes, self.cache = data, passes, cache
-        self._window = intensity_window(data)
+        self._look = appearance_of(passes.network)
+        self._window = intensity_window(data, self._look.window)
         self._read: tuple[int, Reading] | None = None  # of the slice read last
 
     def features(self, index: int) -> SliceFeatures:
@@ -49,7 +51,9 @@ class Slices:
 
     def _encoded(self, index: int) -> SliceFeatures:
         size = self.passes.network.image_size
-        return self.passes.encode(network_input(self._image(index), size))
+        channels = self._look.slices_of(index, len(self.data))
+        image = torch.cat([self._image(channel) for channel in channels], 1)
+        return self.passes.encode(network_input(image, size, self._look))
 
     def _image(self, index: int) -> torch.Tensor:
         return windowed(np.asarray(self.data[index]), self._window)

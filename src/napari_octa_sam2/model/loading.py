@@ -6,6 +6,7 @@ import hashlib
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_octa_sam2.errors import ModelError
 from napari_octa_sam2.model.download import fetch
 from napari_octa_sam2.model.registry import get_entry, model_names
+from napari_octa_sam2.model.tuned import Origin, put_weights, read_origin
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -71,17 +73,17 @@ def load_model(
     *,
     config: str | Path | None = None,
     input_size: int | None = None,
-    refinement: str | Path | bool = True,
+    refinement: bool = True,
     progress: Callable[[int, int | None], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> LoadedModel:
-    """Load a model of the registry, or a local checkpoint.
+    """Load a model of the registry, a local checkpoint, or a fine-tuned model.
 
     Parameters
     ----------
     name_or_path : str or Path
         A registry name (downloaded on first use), or a ``.pt``, ``.pth`` or
-        ``.safetensors`` file.
+        ``.safetensors`` file; one that `train` wrote finds its base by itself.
     config : str or Path, optional
         For a local checkpoint: a YAML file, a configuration of the ``sam2`` package
         (``configs/sam2.1/sam2.1_hiera_t.yaml``), or a registry name. By default a
@@ -89,9 +91,8 @@ def load_model(
         whose name the file's name contains.
     input_size : int, optional
         Side of the network's input, a multiple of 32; default as configured.
-    refinement : bool, str or Path
-        Whether to use the refinement head that the checkpoint holds, or the file of
-        one that was trained behind it.
+    refinement : bool
+        Whether to use the refinement head that the checkpoint holds.
     progress, cancelled : callable, optional
         As for `napari_octa_sam2.model.download.fetch`.
 
@@ -114,16 +115,45 @@ def load_model(
                 f"expected a checkpoint file or one of {', '.join(model_names())}; "
                 f"found no file {text!r}"
             )
+        if (origin := read_origin(checkpoint)) is not None:
+            base = partial(load_model, progress=progress, cancelled=cancelled)
+            return _load_tuned(checkpoint, origin, base, input_size, refinement)
         settings = _config_for(checkpoint, config)
         name, sha256 = checkpoint.name, ""
     network = build_network(settings, input_size=input_size)
     head = load_weights(network, checkpoint, build_refinement(settings))
-    if not isinstance(refinement, bool):
-        head = load_refinement(Path(refinement))
     return LoadedModel(
         network=network,
         name=name,
         sha256=sha256 or file_sha256(checkpoint),
+        refinement=head if refinement else None,
+    )
+
+
+def _load_tuned(
+    file: Path,
+    origin: Origin,
+    load_base: Callable[..., LoadedModel],
+    input_size: int | None,
+    refinement: bool,
+) -> LoadedModel:
+    """Load the base of a fine-tuned model, and put its weights into it."""
+    base = load_base(
+        origin.base,
+        config=origin.config or None,
+        input_size=input_size or origin.input_size or None,
+    )
+    if base.sha256 != origin.base_sha256:
+        raise ModelError(
+            f"{file.name} was trained on {origin.base} with SHA-256 "
+            f"{origin.base_sha256[:12]}, found {base.sha256[:12]}; put that checkpoint "
+            "back, or train again"
+        )
+    head = put_weights(file, origin, base.network, base.refinement, _read_state(file))
+    return LoadedModel(
+        network=base.network,
+        name=file.stem,
+        sha256=file_sha256(file),
         refinement=head if refinement else None,
     )
 
@@ -172,28 +202,6 @@ def build_refinement(config: str | Path) -> Any:
 
     settings = _content(config).get("refinement")
     return None if settings is None else instantiate(settings).eval()
-
-
-def load_refinement(file: Path) -> Any:
-    """Return a refinement head that was trained and saved alone.
-
-    Raises
-    ------
-    ModelError
-        If the file is not one.
-    """
-    from napari_octa_sam2.model.refinement import RefinementHead
-
-    state = _read_state(file)
-    try:
-        head = RefinementHead([int(n) for n in state.pop("channels")])
-        head.load_state_dict(state)
-    except (KeyError, RuntimeError, ValueError, IndexError) as error:
-        raise ModelError(
-            f"{file.name} is no refinement head ({error}); give the file that "
-            "`train --recipe refinement` wrote"
-        ) from error
-    return head.eval()
 
 
 def load_weights(network: Any, checkpoint: Path, refinement: Any = None) -> Any:

@@ -1,83 +1,42 @@
-"""The training loop: resumable, bounded by steps and by wall time."""
+"""The training loop of one phase: resumable to the bit, alone or on many devices."""
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.prompts import SEGMENTABLE
-from napari_octa_sam2.training.clips import Clip, ClipConfig, cut_clip
-from napari_octa_sam2.training.sources import Source
-from napari_octa_sam2.training.walk import Interaction, Parts, walk
+from napari_octa_sam2.training.checkpoint import (
+    Average,
+    load_checkpoint,
+    save_checkpoint,
+)
+from napari_octa_sam2.training.config import FitConfig, PromptConfig
+from napari_octa_sam2.training.data.clips import Clip, ClipConfig
+from napari_octa_sam2.training.data.scenes import Source
+from napari_octa_sam2.training.losses import Criterion
+from napari_octa_sam2.training.parts import Trained, seed_all
+from napari_octa_sam2.training.schedule import Schedule, make_optimiser, set_rates
+from napari_octa_sam2.training.stream import (
+    INTERACTION,
+    PROMPTS,
+    ClipStream,
+    Share,
+    generator,
+)
+from napari_octa_sam2.training.walk import Interaction, Walked, walk
 
-
-@dataclass(frozen=True)
-class FitConfig:
-    """Settings of one phase of training.
-
-    Parameters
-    ----------
-    steps : int
-        Optimiser steps of the phase.
-    clips : int
-        Clips a step.
-    learning_rate, warmup, weight_decay, clip_norm : float
-        AdamW with linear warm-up over `warmup` steps and a cosine to 1 %; gradients
-        are clipped to `clip_norm`.
-    head_factor : float
-        How many times faster the refinement head learns: convolutions bear what
-        attention does not.
-    seed : int
-        Seed of the data and of the simulated annotator.
-    corrections : tuple of float
-        Probabilities of 0, 1, 2 … correction clicks on the first slice.
-    frozen : tuple of str
-        What stays as it is, such as ``"network"`` or ``"network.image_encoder"``.
-    average : float
-        Decay, a step, of the moving average of the weights that is the result
-        (Polyak averaging); less in the first steps, which are forgotten.
-    precision : {"bf16", "fp32"}
-        Of the passes through the network; weights and losses are float32.
-    workers : int
-        Processes that prepare clips; 0 prepares them in this one.
-    save_every : float
-        Seconds between two checkpoints.
-    """
-
-    steps: int
-    clips: int = 4
-    learning_rate: float = 4e-4
-    warmup: int = 100
-    weight_decay: float = 0.05
-    clip_norm: float = 1.0
-    head_factor: float = 5.0
-    seed: int = 0
-    corrections: tuple[float, ...] = (0.3, 0.3, 0.25, 0.15)
-    frozen: tuple[str, ...] = ()
-    average: float = 0.997
-    precision: str = "bf16"
-    workers: int = 1
-    save_every: float = 120.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.clips < 1:
-            raise TrainingError(
-                "expected at least one step and one clip a step, found "
-                f"{self.steps} and {self.clips}"
-            )
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -87,223 +46,348 @@ class StepReport:
     step: int
     loss: float
     prompted_dice: float
-    tracked_dice: float
+    followed_dice: float
     class_dice: float
-    learning_rate: float
+    rate: float
     seconds: float
 
 
-class ClipStream(torch.utils.data.IterableDataset[tuple[Tensor, ...]]):
-    """Endless batches of clips drawn from `source`, as the fields of `Clip`."""
-
-    def __init__(self, source: Source, clip: ClipConfig, clips: int, seed: int):
-        self.source, self.clip, self.clips, self.seed = source, clip, clips, seed
-
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        info = torch.utils.data.get_worker_info()
-        torch.set_num_threads(1)
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
-        while True:
-            batch: list[Clip] = []
-            while len(batch) < self.clips:
-                clip = cut_clip(self.source.draw(rng), self.clip, rng)
-                if clip is not None:
-                    batch.append(clip)
-            yield tuple(
-                torch.stack([getattr(c, field.name) for c in batch])
-                for field in fields(Clip)
-            )
-
-
-def learning_rate(config: FitConfig, step: int) -> float:
-    """Return the learning rate of `step`: linear warm-up, then cosine to 1 %."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def fit(
-    network: Any,
-    refinement: Any,
-    source: Source,
-    clip: ClipConfig,
-    config: FitConfig,
-    folder: Path,
-    *,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Iterator[StepReport]:
-    """Train `network` and `refinement` in place and yield a report after each step.
-
-    A checkpoint in `folder` with the same settings is continued. On every end,
-    also a cancelled one, a checkpoint is written, and the averaged weights are put
-    into `network` and `refinement`.
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a phase learns from, and how.
 
     Parameters
     ----------
-    network : sam2.modeling.sam2_base.SAM2Base
-        Its ``image_size`` must be ``clip.size``.
-    refinement : RefinementHead
-    folder : Path
-        Receives ``checkpoint.pt``, ``config.json`` and ``log.csv``.
+    source : Source
+    clip : ClipConfig
+    prompts : PromptConfig
+    criterion : Criterion
+    config : FitConfig
+    samples : int
+        Number of training samples, which make an epoch.
+    """
+
+    source: Source
+    clip: ClipConfig
+    prompts: PromptConfig
+    criterion: Criterion
+    config: FitConfig
+    samples: int = 1
+
+
+class Fitting:
+    """A phase in work.
+
+    Parameters
+    ----------
+    trained : Trained
+        Changed in place.
+    task : Task
+    file : Path
+        The checkpoint, which is continued if it is there.
+    best : Path
+        Receives the weights that validated best.
+    accelerator : accelerate.Accelerator
+        Device, precision and the other processes.
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        task: Task,
+        file: Path,
+        best: Path,
+        accelerator: Accelerator,
+    ) -> None:
+        self.trained, self.task, self.file = trained, task, file
+        self.best_file, self.accelerator = best, accelerator
+        config = task.config
+        self.share = Share(accelerator.process_index, accelerator.num_processes)
+        a_step = config.clips * config.accumulate * self.share.world
+        self.schedule = Schedule(config, max(task.samples / a_step, 1e-9))
+        trained.to(accelerator.device)
+        self.optimiser: Any = accelerator.prepare_optimizer(
+            make_optimiser(config, trained.groups.values())
+        )
+        self.average = Average(trained, config.average)
+        self.step, self.seconds = 0, 0.0
+        self.best: float | None = None
+        self.baseline: float | None = None
+        self.since_best = 0
+        self._resume()
+
+    def steps(
+        self,
+        validate: Callable[[int], float] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[StepReport]:
+        """Train, and yield a report after each step.
+
+        On every end, also a cancelled one, a checkpoint is written.
+
+        Parameters
+        ----------
+        validate : callable, optional
+            Returns the mean Dice of the samples that were held out, after so many
+            steps. It is called with the averaged weights in place.
+        should_stop : callable
+
+        Raises
+        ------
+        TrainingError
+            If the loss stops being finite, or a checkpoint cannot be written.
+        """
+        config, saved = self.task.config, time.monotonic()
+        self.trained.set_training(True)
+        if validate is not None and self.baseline is None:
+            self.baseline = self._validated(validate)
+        for batches in self._batches():
+            began = time.monotonic()
+            report = self._one_step(batches)
+            self.step += 1
+            self.seconds += time.monotonic() - began
+            ended = self._agreed(self._is_done() or should_stop())
+            due = config.validate_every and self.step % config.validate_every == 0
+            if validate is not None and (due or self._is_done()):
+                self._validated(validate)
+                ended = ended or self._agreed(self._has_no_patience())
+            if ended or time.monotonic() - saved > config.save_every:
+                self.save()
+                saved = time.monotonic()
+            yield report
+            if ended:
+                return
+
+    def is_finished(self) -> bool:
+        """Return whether nothing is left to do."""
+        return self._is_done() or self._has_no_patience()
+
+    def settle(self) -> None:
+        """Put the result into the network: the best weights, or the averaged ones."""
+        weights = self.average.weights
+        if self.best is not None and self.best_file.exists():
+            weights = load_file(self.best_file)
+        self.trained.load_weights(weights)
+        self.trained.set_training(False)
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.file, self._state())
+
+    def _one_step(self, batches: list[Clip]) -> StepReport:
+        config, began = self.task.config, time.monotonic()
+        factor = self.schedule.factor(self.step, self.seconds)
+        set_rates(self.optimiser, factor)
+        seed_all(config.seed, self.step, self.share.rank)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses: list[Tensor] = []
+        for number, batch in enumerate(batches):
+            turn = self.step * config.accumulate + number
+            with _passes_in(self.accelerator, config.precision):
+                walked = self._walk(batch.to(self.accelerator.device), turn)
+            self._backward(walked, len(batches))
+            losses.append(walked.loss.detach())
+        loss = self._mean_over_processes(torch.stack(losses).mean()).item()
+        if not torch.isfinite(torch.tensor(loss)):
+            raise TrainingError(
+                f"the loss is {loss} at step {self.step}; the last checkpoint is as it "
+                "was: train again with smaller learning rates (trained.parts)"
+            )
+        self._share_gradients()
+        if config.clip_norm:
+            self.accelerator.clip_grad_norm_(
+                [p for p in self.trained.parameters() if p.requires_grad],
+                config.clip_norm,
+            )
+        self.optimiser.step()
+        self.average.update(self.trained)
+        return StepReport(
+            self.step,
+            loss,
+            walked.prompted_dice,
+            walked.followed_dice,
+            walked.class_dice,
+            factor,
+            time.monotonic() - began,
+        )
+
+    def _walk(self, batch: Clip, turn: int) -> Walked:
+        config = self.task.config
+        frames, objects = batch.images.shape[1], batch.masks.shape[1]
+        return walk(
+            self.trained.parts,
+            batch,
+            Interaction.draw(
+                frames, self.task.prompts, generator(config.seed, INTERACTION, turn)
+            ),
+            self.task.prompts,
+            self.task.criterion,
+            [
+                generator(config.seed, PROMPTS, number, index)
+                for number in self.share.numbers(config, turn)
+                for index in range(objects)
+            ],
+            checkpointing=config.checkpointing,
+        )
+
+    def _backward(self, walked: Walked, passes: int) -> None:
+        if not self.task.config.separate_updates:
+            self.accelerator.backward(walked.loss / passes)
+            return
+        for loss, memory in ((walked.prompted, False), (walked.followed, True)):
+            inputs = self.trained.parameters_of(memory)
+            if loss.requires_grad and inputs:
+                self.accelerator.backward(
+                    loss / passes, inputs=inputs, retain_graph=not memory
+                )
+
+    def _share_gradients(self) -> None:
+        """Average the gradients over all processes."""
+        if self.share.world == 1:
+            return
+        weights = [p for p in self.trained.parameters() if p.requires_grad]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in weights]
+        flat = torch.cat([g.flatten() for g in gradients])
+        flat = self._mean_over_processes(flat)
+        sizes = [g.numel() for g in gradients]
+        for weight, part in zip(weights, flat.split(sizes), strict=True):
+            weight.grad = part.view_as(weight)
+
+    def _mean_over_processes(self, value: Tensor) -> Tensor:
+        if self.share.world == 1:
+            return value
+        reduced = self.accelerator.reduce(value, "mean")
+        assert isinstance(reduced, Tensor)
+        return reduced
+
+    def _agreed(self, wish: bool) -> bool:
+        """Return whether any process wants it, so that all do the same."""
+        device = self.accelerator.device
+        return bool(self._mean_over_processes(torch.tensor(float(wish), device=device)))
+
+    def _validated(self, validate: Callable[[int], float]) -> float:
+        score = 0.0
+        with self.average.in_place(self.trained):
+            if self.accelerator.is_main_process:
+                score = validate(self.step)
+        device = self.accelerator.device
+        score = (
+            self.share.world
+            * self._mean_over_processes(
+                torch.tensor(score, device=device, dtype=torch.float64)
+            ).item()
+        )
+        if self.best is None or score > self.best:
+            self.best, self.since_best = score, 0
+            if self.accelerator.is_main_process:
+                save_weights(self.average.weights, self.best_file)
+        else:
+            self.since_best += 1
+        return score
+
+    def _batches(self) -> Iterator[list[Clip]]:
+        config = self.task.config
+        if self.is_finished():
+            return
+        stream = ClipStream(
+            self.task.source,
+            self.task.clip,
+            config,
+            self.step * config.accumulate,
+            self.share,
+        )
+        loader = torch.utils.data.DataLoader(
+            stream, batch_size=None, num_workers=config.workers
+        )
+        batches: list[Clip] = []
+        for batch in loader:
+            batches.append(Clip(*batch))
+            if len(batches) == config.accumulate:
+                yield batches
+                batches = []
+
+    def _is_done(self) -> bool:
+        return self.schedule.done(self.step, self.seconds) >= 1
+
+    def _has_no_patience(self) -> bool:
+        patience = self.task.config.patience
+        return bool(patience) and self.since_best >= patience
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "weights": self.trained.weights(),
+            "average": self.average.weights,
+            "averaged_steps": self.average.steps,
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "baseline": self.baseline,
+            "since_best": self.since_best,
+        }
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.file)
+        if state is None:
+            return
+        if state["weights"].keys() != self.trained.keys:
+            raise TrainingError(
+                f"{self.file} is of another network or of other parts; choose another "
+                "folder, or delete it to begin anew"
+            )
+        self.trained.load_weights(state["weights"])
+        for key, value in state["average"].items():
+            self.average.weights[key].copy_(value)
+        self.average.steps = state["averaged_steps"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.baseline = state["best"], state["baseline"]
+        self.since_best = state["since_best"]
+
+
+def save_weights(weights: dict[str, Tensor], file: Path) -> None:
+    """Write weights; a file that is there stays until they are complete.
 
     Raises
     ------
     TrainingError
-        If the loss stops being finite, or `folder` holds a checkpoint of other
-        settings.
+        If they cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {"clip": asdict(clip), "fit": asdict(config)}
-    _check_same_settings(folder, settings)
-    trained = torch.nn.ModuleDict(
-        {
-            "network": network,
-            "refinement": refinement,
-            "dense_head": dense_head_for(network),
-        }
-    )
-    for name in config.frozen:
-        trained.get_submodule(name).requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        [
-            {
-                "params": [p for p in part.parameters() if p.requires_grad],
-                "factor": config.head_factor if name == "refinement" else 1.0,
-            }
-            for name, part in trained.items()
-        ],
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-    )
-    average = AveragedModel(
-        trained, multi_avg_fn=_moving_average(config.average), use_buffers=True
-    )
-    run = _Run(folder, trained, average, optimiser)
-    start = run.resume()
-    rng = np.random.default_rng([config.seed, start])
-    stream = ClipStream(source, clip, config.clips, config.seed + start)
-    loader = torch.utils.data.DataLoader(
-        stream, batch_size=None, num_workers=config.workers
-    )
-    trained.train()
-    saved = time.monotonic()
-    step = start
+    partial = file.with_name(file.name + ".part")
     try:
-        for step, batch in zip(range(start, config.steps), loader, strict=False):
-            began = time.monotonic()
-            for group in optimiser.param_groups:
-                group["lr"] = group["factor"] * learning_rate(config, step)
-            interaction = Interaction.draw(clip.frames, config.corrections, rng)
-            with _passes_in(config.precision):
-                walked = walk(Parts(**trained), Clip(*batch), interaction, rng)
-            if not torch.isfinite(walked.loss):
-                raise TrainingError(
-                    f"the loss is {walked.loss.item()} at step {step}; "
-                    "train again with a smaller learning rate"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            walked.loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained.parameters(), config.clip_norm)
-            optimiser.step()
-            average.update_parameters(trained)
-            report = StepReport(
-                step=step,
-                loss=walked.loss.item(),
-                prompted_dice=walked.prompted_dice,
-                tracked_dice=walked.tracked_dice,
-                class_dice=walked.class_dice,
-                learning_rate=learning_rate(config, step),
-                seconds=time.monotonic() - began,
-            )
-            _log(folder / "log.csv", report)
-            step += 1
-            if time.monotonic() - saved > config.save_every:
-                run.save(step)
-                saved = time.monotonic()
-            yield report
-            if should_stop():
-                break
-    finally:
-        run.save(step)
-        trained.load_state_dict(average.module.state_dict())
-        trained.eval()
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in weights.items()}, partial
+        )
+        partial.replace(file)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{file} could not be written ({error}); the file before is as it was: "
+            "make room, and run the same command again to go on"
+        ) from error
+
+
+def report_row(report: StepReport) -> dict[str, Any]:
+    """Return a report as a row of ``log.csv``: floats to the last digit."""
+    return {
+        key: repr(value) if isinstance(value, float) else value
+        for key, value in asdict(report).items()
+    }
 
 
 @contextmanager
-def _passes_in(precision: str) -> Iterator[None]:
-    # On a CPU the backward pass of fused attention is the slower one in bfloat16.
+def _passes_in(accelerator: Accelerator, precision: str) -> Iterator[None]:
+    device = accelerator.device.type
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    kernels = list(SDPBackend.__members__.values())
+    if device == "cpu":
+        # its backward pass of fused attention is the slower one in bfloat16
+        kernels = [SDPBackend.MATH]
+    else:
+        kernels.remove(SDPBackend.ERROR)
     with (
-        torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
-        sdpa_kernel(SDPBackend.MATH),
+        torch.autocast(device, kind, enabled=kind is not None),
+        sdpa_kernel(kernels),
     ):
         yield
-
-
-def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    def update(averages: Any, weights: Any, count: Any) -> None:
-        steps = int(count)
-        now = min(decay, (1 + steps) / (10 + steps))
-        get_ema_multi_avg_fn(now)(averages, weights, count)
-
-    return update
-
-
-def dense_head_for(network: Any) -> torch.nn.Module:
-    """Return a linear map from a network's finest features to all classes."""
-    channels = network.sam_mask_decoder.conv_s0.out_channels
-    return torch.nn.Conv2d(channels, len(SEGMENTABLE), 1)
-
-
-def _check_same_settings(folder: Path, settings: dict[str, Any]) -> None:
-    file = folder / "config.json"
-    text = json.dumps(settings, indent=1, sort_keys=True)
-    if (folder / "checkpoint.pt").exists() and file.read_text() != text:
-        raise TrainingError(
-            f"{folder} holds a checkpoint of other settings; choose another folder, "
-            "or delete it to begin anew"
-        )
-    file.write_text(text)
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """What a checkpoint holds."""
-
-    folder: Path
-    trained: torch.nn.Module
-    average: AveragedModel
-    optimiser: torch.optim.Optimizer
-
-    def save(self, step: int) -> None:
-        partial = self.folder / "checkpoint.part"
-        torch.save(
-            {
-                "trained": self.trained.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "step": step,
-            },
-            partial,
-        )
-        partial.replace(self.folder / "checkpoint.pt")
-
-    def resume(self) -> int:
-        """Load the checkpoint, if there is one, and return its step."""
-        file = self.folder / "checkpoint.pt"
-        if not file.exists():
-            return 0
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        self.trained.load_state_dict(state["trained"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        return int(state["step"])
-
-
-def _log(file: Path, report: StepReport) -> None:
-    values = asdict(report)
-    new = not file.exists()
-    with file.open("a", encoding="utf-8") as stream:
-        if new:
-            stream.write(",".join(values) + "\n")
-        stream.write(",".join(f"{v:.6g}" for v in values.values()) + "\n")

@@ -7,8 +7,8 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,25 +16,24 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_octa_sam2 import __version__
-from napari_octa_sam2.model.loading import REFINEMENT, file_sha256, split_head
-
-if TYPE_CHECKING:
-    from napari_octa_sam2.training.recipes import Phase
+from napari_octa_sam2.model.appearance import appearance_of
+from napari_octa_sam2.model.loading import LoadedModel, file_sha256, load_model
+from napari_octa_sam2.model.tuned import HEAD, Origin, write_tuned
+from napari_octa_sam2.tables import piped
+from napari_octa_sam2.training.data.problems import hashes
+from napari_octa_sam2.training.data.splits import Split
+from napari_octa_sam2.training.folder import (
+    Status,
+    TrainingFolder,
+    read_columns,
+    write_whole,
+)
+from napari_octa_sam2.training.parts import Trained
+from napari_octa_sam2.training.recipe import Phase, Recipe
 
 CURVE_POINTS = 30
-
-
-def joined(network: Any, refinement: Any) -> dict[str, Tensor]:
-    """Return the weights of both, as a checkpoint holds them."""
-    head = {REFINEMENT + k: v for k, v in refinement.state_dict().items()}
-    return {k: v.contiguous() for k, v in (network.state_dict() | head).items()}
-
-
-def split_into(weights: Mapping[str, Tensor], network: Any, refinement: Any) -> None:
-    """Load what `joined` returned."""
-    own, head = split_head(weights)
-    network.load_state_dict(own)
-    refinement.load_state_dict(head)
+CURVES = ("loss", "prompted_dice", "followed_dice", "class_dice")
+PACKAGES = ("torch", "sam2", "peft", "accelerate", "numpy")
 
 
 def mean_weights(ends: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -48,67 +47,146 @@ def mean_weights(ends: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def export(
-    weights: Mapping[str, Tensor],
-    folder: Path,
-    name: str,
-    phases: Sequence[Phase],
-    about: Mapping[str, Any],
-) -> Path:
-    """Write ``<name>.safetensors`` in half precision and ``<name>.json`` beside it.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-    folder : Path
-        Holds the folders of the phases with their logs.
-    name : str
-    phases : sequence of Phase
-    about : mapping
-        Joins the record.
-    """
-    path = folder / f"{name}.safetensors"
-    halves = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
-    save_file(halves, path)
-    record: dict[str, Any] = {
-        "recipe": name,
+def write_record(folder: TrainingFolder, recipe: Recipe, split: Split) -> None:
+    """Write what a training needs to be repeated: versions, machine, data, hashes."""
+    record = {
+        "recipe": recipe.name,
         "version": __version__,
-        "sha256": file_sha256(path),
-        "bytes": path.stat().st_size,
-        **about,
-        "phases": [asdict(phase) for phase in phases],
-        "seconds": round(sum(_seconds(folder / p.name / "log.csv") for p in phases)),
-        "curves": _curves(folder, phases),
-        "machine": {
-            "processor": platform.machine(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
+        "environment": _environment(),
+        "data": {
+            "training": hashes(split.training),
+            "validation": hashes(split.validation),
+            "left out": [sample.name for sample in split.left_out],
         },
+    }
+    write_whole(folder.record, json.dumps(record, indent=1) + "\n")
+
+
+def write_result(
+    folder: TrainingFolder,
+    recipe: Recipe,
+    trained: Trained,
+    base: LoadedModel | None,
+    status: Status,
+) -> None:
+    """Write the model, its settings, its record and its card into ``model/``.
+
+    A network trained from random weights is written whole, in half precision; of a
+    fine-tuned one, what was trained.
+    """
+    stem = recipe.name if base is None else f"{base.name.split('.')[0]}-{recipe.name}"
+    if base is not None and base.name in recipe.model:
+        stem = f"{base.name}-{recipe.name}"
+    folder.model.mkdir(exist_ok=True)
+    file = folder.model / f"{stem}.safetensors"
+    write_whole(file.with_suffix(".recipe.yaml"), recipe.to_yaml())
+    if base is None:
+        whole = trained.network.state_dict()
+        if trained.refinement is not None:
+            head = trained.refinement.state_dict()
+            whole |= {HEAD + key: value for key, value in head.items()}
+        partial = file.with_name(file.name + ".part")
+        save_file({k: _half(v).cpu().contiguous() for k, v in whole.items()}, partial)
+        partial.replace(file)
+    else:
+        before = load_model(
+            recipe.model,
+            config=recipe.config or None,
+            input_size=trained.network.image_size,
+        )
+        changed = trained.changed(before.network, before.refinement)
+        write_tuned(file, changed, _origin(recipe, trained, base))
+    record = _record(folder, recipe, status) | {
+        "sha256": file_sha256(file),
+        "bytes": file.stat().st_size,
+        "model": None
+        if base is None
+        else {"name": recipe.model, "sha256": base.sha256},
+    }
+    write_whole(file.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    write_whole(file.with_suffix(".md"), _card(recipe, record, folder))
+
+
+def _origin(recipe: Recipe, trained: Trained, base: LoadedModel) -> Origin:
+    head = () if base.refinement is not None else recipe.new_head
+    return Origin(
+        base=recipe.model,
+        base_sha256=base.sha256,
+        config=recipe.config,
+        input_size=recipe.input_size,
+        adapter=trained.config.adapter,
+        head=head,
+        appearance=appearance_of(trained.network),
+        class_points=getattr(trained.network, "class_points", {}),
+    )
+
+
+def _record(folder: TrainingFolder, recipe: Recipe, status: Status) -> dict[str, Any]:
+    curves = _curves(folder, recipe.phases)
+    data = sorted({name for phase in recipe.phases for name in phase.data.mix})
+    return {
+        "recipe": recipe.name,
+        "version": __version__,
+        "data": [*data, *recipe.given],
+        "averaged": list(recipe.averaged),
+        "phases": [_summary(phase, curves) for phase in recipe.phases],
+        "seconds": round(sum(c["hours"][-1] for c in curves.values()) * 3600),
+        "curves": curves,
+        "validation": {"before": status.baseline, "best": status.best},
+        "machine": _environment(),
         "finished": time.strftime("%Y-%m-%d"),
     }
-    path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    return path
 
 
-def _seconds(log: Path) -> float:
-    return float(sum(_columns(log)["seconds"]))
+def _summary(phase: Phase, curves: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `model.card.phase_rows` shows of a phase, beside all settings."""
+    settings = asdict(phase)
+    fit = settings["fit"] | {
+        "learning_rate": max(phase.trained.parts.values()),
+        "steps": curves[phase.name]["steps"],
+    }
+    return settings | {"data": phase.data.mix, "fit": fit, "sources": settings["data"]}
 
 
-def _curves(folder: Path, phases: Sequence[Phase]) -> dict[str, dict[str, Any]]:
+def _environment() -> dict[str, Any]:
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return {
+        "processor": platform.machine(),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **packages,
+    }
+
+
+def _half(weight: Tensor) -> Tensor:
+    return weight.half() if weight.is_floating_point() else weight
+
+
+def _curves(folder: TrainingFolder, phases: Sequence[Phase]) -> dict[str, Any]:
     """Return each phase's log, averaged over stretches, against hours of training."""
-    curves: dict[str, dict[str, Any]] = {}
+    columns = {k: np.array(v) for k, v in read_columns(folder.log).items()}
+    curves: dict[str, Any] = {}
     before = 0.0
     for phase in phases:
-        columns = _columns(folder / phase.name / "log.csv")
-        hours = (before + np.cumsum(columns["seconds"])) / 3600
-        before += float(sum(columns["seconds"]))
-        parts = np.array_split(np.arange(len(hours)), min(CURVE_POINTS, len(hours)))
+        own = columns["phase"] == phase.name
+        seconds = columns["seconds"][own].astype(float)
+        hours = (before + np.cumsum(seconds)) / 3600
+        before += float(seconds.sum())
+        count = len(hours)
+        parts = np.array_split(np.arange(count), min(CURVE_POINTS, count))
         curves[phase.name] = {
-            "hours": [round(float(hours[i[-1]]), 4) for i in parts]
+            "steps": count,
+            "hours": [round(float(hours[i[-1]]), 4) for i in parts],
         } | {
-            key: [_mean(columns[key][i]) for i in parts]
-            for key in ("loss", "prompted_dice", "tracked_dice", "class_dice")
+            key: [_mean(columns[key][own].astype(float)[i]) for i in parts]
+            for key in CURVES
         }
     return curves
 
@@ -118,6 +196,46 @@ def _mean(values: np.ndarray) -> float | None:
     return round(float(known.mean()), 4) if known.size else None
 
 
-def _columns(log: Path) -> dict[str, np.ndarray]:
-    names, *rows = (line.split(",") for line in log.read_text("utf-8").splitlines())
-    return dict(zip(names, np.array(rows, float).T, strict=True))
+def _card(recipe: Recipe, record: Mapping[str, Any], folder: TrainingFolder) -> str:
+    """Return the model card, Markdown (Mitchell et al., "Model cards", 2019)."""
+    base = record["model"]
+    facts = [
+        ["", ""],
+        ["recipe", recipe.name],
+        ["fine-tuned from", base["name"] if base else "random weights"],
+        ["SHA-256", record["sha256"]],
+        ["size [MB]", f"{record['bytes'] / 1e6:.1f}"],
+        ["training time [h]", f"{record['seconds'] / 3600:.2f}"],
+        ["trained on", record["machine"]["device"]],
+        ["napari-octa-sam2", record["version"]],
+    ]
+    known = json.loads(folder.record.read_text("utf-8"))["data"]
+    counts = {part: len(known[part]) for part in ("training", "validation")}
+    before, best = (record["validation"][key] for key in ("before", "best"))
+    judged = "No subject was held out: how good it is, nobody has measured."
+    if best is not None:
+        judged = (
+            f"Mean Dice of {counts['validation']} samples of subjects that were held "
+            f"out: {before:.3f} before training, {best:.3f} after it. Each was "
+            "prompted by its class, or by one click where the model cannot be asked "
+            "for it. The best of several states was chosen on these samples."
+        )
+    return "\n".join(
+        [
+            f"# {recipe.name}",
+            "",
+            recipe.about,
+            "",
+            piped(facts),
+            "",
+            f"Learned from {counts['training']} samples of "
+            f"{', '.join(record['data'])}; names and hashes of the files are in "
+            f"`{folder.record.name}`, all settings in the recipe beside this card.",
+            "",
+            judged,
+            "",
+            "For research; not for diagnosis. Scans of other devices, fields of view "
+            "or diseases than it learned from have to be checked by eye.",
+            "",
+        ]
+    )

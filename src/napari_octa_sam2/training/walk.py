@@ -3,79 +3,71 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from napari_octa_sam2.engine.frames import normalise
+from napari_octa_sam2.engine.frames import network_input
+from napari_octa_sam2.model.appearance import appearance_of
 from napari_octa_sam2.model.prompt_encoder import LOGIT_LIMIT
-from napari_octa_sam2.model.refinement import paint_clicks, to_square
+from napari_octa_sam2.model.refinement import Reading, paint_clicks, to_square
 from napari_octa_sam2.training import simulate
-from napari_octa_sam2.training.clips import Clip
-from napari_octa_sam2.training.losses import (
-    coverage,
-    dense_loss,
-    prompt_loss,
-    refined_loss,
-)
+from napari_octa_sam2.training.config import PromptConfig, PromptKind
+from napari_octa_sam2.training.data.clips import Clip
+from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.simulate import Points
 
-CLICK_REACH = 6  # pixels around a click that weigh more
+GIVEN_ABSENT = -10.0  # logit, and object score, of an empty mask that was given
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """What the simulated annotator does on a clip.
+    """What the simulated annotator does on the clips of a step.
 
     Parameters
     ----------
     kind : {"click", "clicks", "box", "mask"}
-        Prompt on the first slice, for objects that are not a class as a whole.
-    corrections : int
-        Correction clicks on the first slice, each seeing the mask before it.
-    late_correction : int, optional
-        Slice of the clip (not 0) that gets one correction click.
+        Prompt of objects that are not asked for as a whole class.
+    slices : tuple of int
+        Slices of the clip that are prompted, the first among them.
+    rounds : int
+        Rounds of corrections on the first slice, each seeing the mask before it.
+    late : int, optional
+        Slice of the clip (not 0) that gets one round of corrections.
+    mask_round : int, optional
+        The round that has the mask before as only prompt.
     """
 
-    kind: str
-    corrections: int
-    late_correction: int | None
+    kind: PromptKind
+    slices: tuple[int, ...] = (0,)
+    rounds: int = 0
+    late: int | None = None
+    mask_round: int | None = None
 
     @classmethod
     def draw(
-        cls, frames: int, corrections: Sequence[float], rng: np.random.Generator
+        cls, frames: int, config: PromptConfig, rng: np.random.Generator
     ) -> Interaction:
-        """Return a random interaction for a clip of `frames` slices.
-
-        `corrections` holds the probabilities of 0, 1, 2 … correction clicks.
-        """
-        # A mask is the answer on its own slice: it trains nothing without a next one.
-        weights = np.array([0.5, 0.2, 0.2, 0.1 if frames > 1 else 0.0])
-        kind = rng.choice(["click", "clicks", "box", "mask"], p=weights / weights.sum())
-        late = frames > 2 and rng.random() < 0.25
+        """Return a random interaction for clips of `frames` slices."""
+        rounds = simulate.draw_rounds(config, rng)
+        slices = simulate.prompt_slices(frames, config, rng)
+        others = [t for t in range(1, frames) if t not in slices]
+        late = frames > 2 and bool(others) and rng.random() < config.late
         return cls(
-            kind=str(kind),
-            corrections=int(rng.choice(len(corrections), p=corrections)),
-            late_correction=int(rng.integers(1, frames)) if late else None,
+            kind=simulate.draw_kind(config, frames, rng),
+            slices=slices,
+            rounds=rounds,
+            late=int(rng.choice(others)) if late else None,
+            mask_round=int(rng.integers(rounds))
+            if config.mask_rounds and rounds > 1
+            else None,
         )
-
-
-@dataclass(frozen=True)
-class Walked:
-    """Loss of a batch of clips, and the Dice of what was there.
-
-    Of single objects on slices with prompts and on others, and of whole classes.
-    """
-
-    loss: Tensor
-    prompted_dice: float
-    tracked_dice: float
-    class_dice: float
 
 
 @dataclass(frozen=True)
@@ -83,147 +75,388 @@ class Parts:
     """What is trained together.
 
     `dense_head` maps the finest features to the logits of every class. It serves the
-    training alone: whole classes teach the encoder faster than single objects.
+    training alone: whole classes teach the encoder faster than single objects. Without
+    a refinement head there is none, and masks are shown as they are interpolated.
     """
 
     network: Any
-    refinement: Any
-    dense_head: Any
+    refinement: Any = None
+    dense_head: Any = None
+
+
+@dataclass(frozen=True)
+class Walked:
+    """Losses of a batch of clips, and the Dice of what was there.
+
+    Parameters
+    ----------
+    prompted : Tensor
+        Loss of slices with prompts, and of whole classes.
+    followed : Tensor
+        Loss of the slices without prompts; both are means over the slices of the clip.
+    prompted_dice, followed_dice, class_dice : float
+        Of single objects on slices with prompts and on others, and of whole classes.
+    """
+
+    prompted: Tensor
+    followed: Tensor
+    prompted_dice: float
+    followed_dice: float
+    class_dice: float
+
+    @property
+    def loss(self) -> Tensor:
+        """All of it."""
+        return self.prompted + self.followed
+
+
+@dataclass
+class _Tally:
+    """Losses and Dice as they come, by the kind of slice."""
+
+    losses: dict[str, list[Tensor]] = field(
+        default_factory=lambda: {"prompted": [], "followed": []}
+    )
+    dice: dict[str, list[Tensor]] = field(
+        default_factory=lambda: {"prompted": [], "followed": [], "whole": []}
+    )
+
+    def walked(self, dense: Tensor) -> Walked:
+        count = max(1, sum(map(len, self.losses.values())))
+        prompted, followed = (
+            sum(self.losses[kind], dense.new_zeros(())) / count
+            for kind in ("prompted", "followed")
+        )
+        return Walked(
+            dense + prompted,
+            followed,
+            *(_mean(self.dice[kind]) for kind in ("prompted", "followed", "whole")),
+        )
 
 
 def walk(
-    parts: Parts, batch: Clip, interaction: Interaction, rng: np.random.Generator
+    parts: Parts,
+    batch: Clip,
+    interaction: Interaction,
+    prompts: PromptConfig,
+    criterion: Criterion,
+    rngs: Sequence[np.random.Generator],
+    *,
+    checkpointing: bool = False,
 ) -> Walked:
     """Run a batch of clips (stacked along a new first axis) through the network.
 
     Clips without objects teach the refinement head alone where each class is.
+
+    Parameters
+    ----------
+    rngs : sequence of numpy.random.Generator
+        One for each object of each clip, so that a clip is prompted alike whatever it
+        shares its batch with.
+    checkpointing : bool
+        Compute activations again in the backward pass, slice by slice.
     """
-    network = parts.network
-    clips, frames, native, _ = batch.images.shape
-    objects = batch.masks.shape[1]
-    size = network.image_size
-    images = batch.images.reshape(-1, 1, native, native)
-    classes = batch.classes.transpose(1, 2).flatten(0, 1)
-    known = batch.known.repeat_interleave(frames, dim=0)
-    reading = parts.refinement.read(images)
-    seen = dense_loss(reading.classes, classes, known)
-    if not objects:
-        return Walked(seen, *3 * (math.nan,))
-    inputs = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
-    backbone = network.forward_image(normalise(inputs))
-    dense = seen
-    finest = backbone["backbone_fpn"][0]
-    if finest.requires_grad:  # a frozen network learns nothing from it
-        dense = dense + dense_loss(parts.dense_head(finest).float(), classes, known)
-    owner = torch.arange(clips).repeat_interleave(objects)
-    truth, asked = batch.masks.flatten(0, 1), batch.asked.flatten()
-    memory: dict[str, dict[int, Any]] = {
-        "cond_frame_outputs": {},
-        "non_cond_frame_outputs": {},
-    }
-    losses, refined_losses = [dense], []
-    scores: dict[str, list[Tensor]] = {"prompted": [], "tracked": [], "whole": []}
-    for t in range(frames):
-        features = _features_of(network, backbone, owner * frames + t)
-        target = truth[:, t]
-        pictures = reading.of(owner * frames + t)
-        steps: list[Any] = [None]
-        if t == 0:
-            steps = _first_slice_steps(target, asked, interaction, rng)
-        elif t == interaction.late_correction:
-            steps = [None, "correct"]
+    return _Walk(
+        parts, batch, interaction, prompts, criterion, rngs, checkpointing
+    ).walked()
+
+
+class _Walk:
+    def __init__(
+        self,
+        parts: Parts,
+        batch: Clip,
+        interaction: Interaction,
+        prompts: PromptConfig,
+        criterion: Criterion,
+        rngs: Sequence[np.random.Generator],
+        checkpointing: bool,
+    ) -> None:
+        self.parts, self.batch, self.rngs = parts, batch, rngs
+        self.interaction, self.prompts = interaction, prompts
+        self.criterion, self.checkpointing = criterion, checkpointing
+        self.network = parts.network
+        self.clips, self.frames, _, self.native, _ = batch.images.shape
+        self.objects = batch.masks.shape[1]
+        self.owner = torch.arange(self.clips).repeat_interleave(self.objects)
+        self.truth, self.asked = batch.masks.flatten(0, 1), batch.asked.flatten()
+        self.prompted = {t for t in interaction.slices if self._can_be_prompted(t)}
+        self.memory: dict[str, dict[int, Any]] = {
+            "cond_frame_outputs": {},
+            "non_cond_frame_outputs": {},
+        }
+        self.tally = _Tally()
+        self.first_points: Points | None = None
+
+    def walked(self) -> Walked:
+        images = self.batch.images.flatten(0, 1)
+        classes = self.batch.classes.transpose(1, 2).flatten(0, 1)
+        known = self.batch.known.flatten(0, 1)
+        self.reading: Reading | None = None
+        dense = images.new_zeros(())
+        if self.parts.refinement is not None:
+            self.reading = self.parts.refinement.read(images.mean(1, keepdim=True))
+            dense = self.criterion.of_classes(self.reading.classes, classes, known)
+        if not self.objects:
+            return self.tally.walked(dense)
+        backbone = self._encoded(images)
+        finest = backbone["backbone_fpn"][0]
+        if self.parts.dense_head is not None and finest.requires_grad:
+            seen = self.parts.dense_head(finest).float()
+            dense = dense + self.criterion.of_classes(seen, classes, known)
+        for t in range(self.frames):
+            self._slice(t, backbone)
+        return self.tally.walked(dense)
+
+    def _encoded(self, images: Tensor) -> dict[str, list[Tensor]]:
+        """Return the features of all slices; one after another to save memory."""
+        size, look = self.network.image_size, appearance_of(self.network)
+
+        def encode(part: Tensor) -> Any:
+            return self.network.forward_image(network_input(part, size, look))
+
+        if not self.checkpointing:
+            return dict(encode(images))
+        parts = [self._saving(encode, image[None]) for image in images]
+        return {
+            key: [
+                torch.cat(level) for level in zip(*(p[key] for p in parts), strict=True)
+            ]
+            for key in ("backbone_fpn", "vision_pos_enc")
+        }
+
+    def _saving(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Return ``work(*arguments)``; with checkpointing, keep no activation of it."""
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(work, *arguments, use_reentrant=False)
+        return work(*arguments)
+
+    def _slice(self, t: int, backbone: dict[str, list[Tensor]]) -> None:
+        features = _features_of(self.network, backbone, self.owner * self.frames + t)
+        target = self.truth[:, t]
+        reading = (
+            None
+            if self.reading is None
+            else self.reading.of(self.owner * self.frames + t)
+        )
         points: Points | None = None
         logits: Tensor | None = None
         shown: Tensor | None = None
-        passes = []
+        passes: list[Tensor] = []
+        steps = self._steps(t, target)
         for number, step in enumerate(steps):
-            mask_input = None
-            if isinstance(step, Tensor):
-                mask_input = step
-            elif step == "correct":
+            mask_input = step if isinstance(step, Tensor) else None
+            if step == "correct":
                 assert shown is not None
-                click = simulate.correction_clicks(shown[:, 0] > 0, target)
-                points = click if points is None else simulate.join(points, click)
-            elif step is not None:
+                clicks = self._corrections(shown[:, 0].detach() > 0, target)
+                points = clicks if points is None else simulate.join(points, clicks)
+            elif isinstance(step, tuple):
                 points = step
-            out, outputs = _decode(
-                network,
-                features,
-                memory,
-                (t, frames),
-                _to_input(points, size / native),
-                mask_input,
-                None if mask_input is not None or step is None else logits,
+            previous = logits if step in ("correct", "mask only") else None
+            given = None if step == "mask only" else points
+            out, outputs = self._decoded(
+                features, t, _to_input(given, self._scale), mask_input, previous
             )
             candidates, _, ious, logits = outputs[:4]
             if mask_input is None:
-                grid = (candidates.shape[-2], candidates.shape[-1])
-                covered = coverage(target[:, None], grid)[:, 0]
                 passes.append(
-                    prompt_loss(candidates, ious.float(), outputs[6].float(), covered)
+                    self.criterion.on_grid(
+                        candidates, ious.float(), outputs[6][:, 0].float(), target
+                    )
                 )
             last = number == len(steps) - 1
-            clicks = None
+            painted = None
             if points is not None and mask_input is None:
-                clicks = paint_clicks(*points, (native, native))
-            with torch.set_grad_enabled(last and mask_input is None):
-                shown = parts.refinement(pictures, logits, clicks, asked)
+                painted = paint_clicks(*points, (self.native, self.native))
+            with torch.set_grad_enabled(
+                torch.is_grad_enabled() and last and mask_input is None
+            ):
+                shown = self._shown(reading, logits, painted)
         assert shown is not None
         if passes:
-            losses.append(torch.stack(passes).mean())
-            refined_losses.append(refined_loss(shown, target, _near(clicks, target)))
-            found = shown[:, 0] > 0
-            whole = asked >= 0
-            scores["whole"].append(_dice(found[whole], target[whole]))
-            kind = "prompted" if points is not None else "tracked"
-            scores[kind].append(_dice(found[~whole], target[~whole]))
-        if t == frames - 1:
-            break
-        low, high = outputs[3].detach(), outputs[4]
+            every = shown if reading is not None else outputs[0]
+            loss = torch.stack(passes).mean(0) + self.criterion.on_shown(
+                every, outputs[2].float(), outputs[6][:, 0].float(), target, painted
+            )
+            loss = _over_clips(loss * self._judged(t), self._judged(t), self.clips)
+            kind = "followed" if points is None else "prompted"
+            self.tally.losses[kind].append(loss)
+            self._score(kind, shown[:, 0].detach() > 0, target, t)
+        if t < self.frames - 1:
+            self._remember(t, features, out, outputs, shown, points, mask_input)
+
+    def _can_be_prompted(self, t: int) -> bool:
+        """Return whether there is truth on slice `t`, and something to show of it."""
+        known = bool(self.batch.labelled[:, t].all())
+        shown = self.prompts.absent_mask or bool(self.truth[:, t].any())
+        return t == 0 or (known and shown)
+
+    @property
+    def _scale(self) -> float:
+        return float(self.network.image_size / self.native)
+
+    def _judged(self, t: int) -> Tensor:
+        """Return which objects have truth on slice `t`, 0 or 1."""
+        return self.batch.labelled[:, t].repeat_interleave(self.objects).float()
+
+    def _score(self, kind: str, found: Tensor, target: Tensor, t: int) -> None:
+        judged, whole = self._judged(t) > 0, self.asked >= 0
+        for name, chosen in (("whole", whole & judged), (kind, ~whole & judged)):
+            self.tally.dice[name].append(_dice(found[chosen], target[chosen]))
+
+    def _steps(self, t: int, target: Tensor) -> list[Any]:
+        """Return the passes over a slice: prompts, a mask, or corrections."""
+        plan = self.interaction
+        if t not in self.prompted:
+            late = t == plan.late and bool(self.batch.labelled[:, t].all())
+            return [None, "correct"] if late else [None]
+        if plan.kind == "mask":
+            return [target[:, None].float()]
+        if self.prompts.same_points and self.first_points is not None:
+            return [self.first_points]
+        first = self.first_points = self._first_points(target)
+        steps: list[Any] = [first]
+        if t == 0:
+            rounds: list[Any] = ["correct"] * plan.rounds
+            if plan.mask_round is not None:
+                rounds[plan.mask_round] = rounds[-1] = "mask only"
+            steps += rounds
+        return steps
+
+    def _first_points(self, target: Tensor) -> Points:
+        kind, masks = self.interaction.kind, target.cpu()
+        if kind == "box":
+            first = simulate.boxes(masks, self.prompts, self.rngs)
+        else:
+            first = simulate.first_clicks(
+                masks,
+                self.prompts,
+                self.rngs,
+                several=kind == "clicks",
+                others=self._others(masks),
+            )
+        if (self.asked >= 0).any():
+            first = simulate.ask_for_classes(first, self.asked.cpu())
+        return first[0].to(target.device), first[1].to(target.device)
+
+    def _corrections(self, found: Tensor, target: Tensor) -> Points:
+        clicks = simulate.corrections(
+            found.cpu(), target.cpu(), self.prompts, self.rngs
+        )
+        return clicks[0].to(target.device), clicks[1].to(target.device)
+
+    def _others(self, target: Tensor) -> Tensor:
+        """Return, for each object, where the others of its clip are."""
+        masks = target.unflatten(0, (self.clips, self.objects))
+        count = masks.sum(1, keepdim=True) - masks.int()
+        return (count > 0).flatten(0, 1)
+
+    def _shown(
+        self, reading: Reading | None, logits: Tensor, painted: Tensor | None
+    ) -> Tensor:
+        """Return logits at the slice's resolution, ``(objects, 1, rows, columns)``."""
+        if reading is None:
+            size = (self.native, self.native)
+            return F.interpolate(logits.float(), size, mode="bilinear")
+        refined = self._saving(
+            self.parts.refinement, reading, logits, painted, self.asked
+        )
+        assert isinstance(refined, Tensor)
+        return refined
+
+    def _decoded(
+        self,
+        features: Any,
+        t: int,
+        points: Points | None,
+        mask_input: Tensor | None,
+        previous: Tensor | None,
+    ) -> tuple[dict[str, Any], Any]:
+        network = self.network
+        if mask_input is not None:
+            size = (network.image_size, network.image_size)
+            mask_input = F.interpolate(mask_input, size, mode="bilinear")
+        if previous is not None:
+            previous = previous.detach().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        if points is None and previous is not None:
+            points = _no_points(self.asked)
+        given = points is not None and mask_input is None
+        memory = {kind: dict(held) for kind, held in self.memory.items()}
+
+        def decode(tokens: Any, positions: Any) -> Any:
+            out, outputs, _, _ = network._track_step(
+                frame_idx=t,
+                is_init_cond_frame=t in self.prompted,
+                current_vision_feats=tokens,
+                current_vision_pos_embeds=positions,
+                feat_sizes=features[2],
+                point_inputs=(
+                    {"point_coords": points[0], "point_labels": points[1]}
+                    if given and points is not None
+                    else None
+                ),
+                mask_inputs=mask_input,
+                output_dict=memory,
+                num_frames=self.frames,
+                track_in_reverse=False,
+                prev_sam_mask_logits=previous if given else None,
+            )
+            return out, outputs
+
+        out, outputs = self._saving(decode, features[0], features[1])
+        return out, outputs
+
+    def _remember(
+        self,
+        t: int,
+        features: Any,
+        out: dict[str, Any],
+        outputs: Any,
+        shown: Tensor,
+        points: Points | None,
+        mask_input: Tensor | None,
+    ) -> None:
+        network = self.network
+        low, high, score = outputs[3].detach(), outputs[4], outputs[6]
+        pointer = outputs[5]
         if mask_input is None and getattr(network, "remembers_refined", False):
             low, high = (
-                to_square(shown.detach(), side) for side in (low.shape[-1], size)
+                to_square(shown.detach(), side)
+                for side in (low.shape[-1], network.image_size)
             )
-        network._encode_memory_in_output(
-            features[0], features[2], points, True, high, outputs[6], out
-        )
-        out["obj_ptr"] = outputs[5]
-        out["pred_masks"] = low
-        out["whole"] = asked >= 0
-        key = "cond_frame_outputs" if t == 0 else "non_cond_frame_outputs"
-        memory[key][t] = out
-    loss = losses[0] + torch.stack(losses[1:]).mean()
-    return Walked(
-        loss=loss + torch.stack(refined_losses).mean(),
-        prompted_dice=_mean(scores["prompted"]),
-        tracked_dice=_mean(scores["tracked"]),
-        class_dice=_mean(scores["whole"]),
-    )
+        prompted = t in self.prompted
+        if prompted and self.prompts.absent_mask:
+            gone = ~self.truth[:, t].flatten(1).any(1)
+            low, high = (
+                torch.where(gone[:, None, None, None], GIVEN_ABSENT, m)
+                for m in (low, high)
+            )
+            score = torch.where(gone[:, None], GIVEN_ABSENT, score)
+            pointer = torch.where(gone[:, None], network.no_obj_ptr, pointer)
+
+        def encode(tokens: Any, masks: Tensor, scores: Tensor) -> Any:
+            held: dict[str, Any] = {}
+            network._encode_memory_in_output(
+                tokens, features[2], points, True, masks, scores, held
+            )
+            return held["maskmem_features"], held["maskmem_pos_enc"]
+
+        memory = self._saving(encode, features[0], high, score)
+        out["maskmem_features"], out["maskmem_pos_enc"] = memory
+        out |= {"obj_ptr": pointer, "pred_masks": low, "whole": self.asked >= 0}
+        kind = "cond_frame_outputs" if prompted else "non_cond_frame_outputs"
+        self.memory[kind][t] = out
 
 
-def _first_slice_steps(
-    target: Tensor, asked: Tensor, interaction: Interaction, rng: np.random.Generator
-) -> list[Any]:
-    if interaction.kind == "mask":
-        return [target[:, None].float()]
-    if interaction.kind == "box":
-        first = simulate.boxes(target, target.shape[-1] * 0.02, rng)
-    elif interaction.kind == "clicks":
-        first = simulate.first_clicks(target, int(rng.integers(2, 6)), rng)
-    else:
-        first = simulate.first_clicks(target, 1, rng)
-    corrections = ["correct"] * interaction.corrections
-    return [simulate.ask_for_classes(first, asked), *corrections]
+def _over_clips(losses: Tensor, weights: Tensor, clips: int) -> Tensor:
+    """Return the mean over clips of the mean over the judged objects of each."""
+    judged = weights.view(clips, -1).sum(1).clamp(min=1)
+    return (losses.view(clips, -1).sum(1) / judged).mean()
 
 
-def _near(clicks: Tensor | None, target: Tensor) -> Tensor:
-    """Return how near painted clicks a pixel is: spots several times their size."""
-    if clicks is None:
-        return torch.zeros(target.shape)
-    spots = F.max_pool2d(
-        clicks.amax(1, keepdim=True), 2 * CLICK_REACH + 1, 1, CLICK_REACH
-    )
-    return spots[:, 0]
+def _no_points(asked: Tensor) -> Points:
+    labels = torch.full_like(asked[:, None], simulate.PADDING, dtype=torch.int32)
+    return torch.zeros(len(asked), 1, 2, device=asked.device), labels
 
 
 def _to_input(points: Points | None, scale: float) -> Points | None:
@@ -239,49 +472,14 @@ def _features_of(network: Any, backbone: dict[str, Any], rows: Tensor) -> Any:
     return network._prepare_backbone_features(chosen)[1:]
 
 
-def _decode(
-    network: Any,
-    features: Any,
-    memory: dict[str, Any],
-    at: tuple[int, int],
-    points: Points | None,
-    mask_input: Tensor | None,
-    previous: Tensor | None,
-) -> tuple[dict[str, Any], Any]:
-    if mask_input is not None:
-        size = (network.image_size, network.image_size)
-        mask_input = F.interpolate(mask_input, size, mode="bilinear")
-    out, outputs, _, _ = network._track_step(
-        frame_idx=at[0],
-        is_init_cond_frame=at[0] == 0,
-        current_vision_feats=features[0],
-        current_vision_pos_embeds=features[1],
-        feat_sizes=features[2],
-        point_inputs=(
-            None
-            if points is None or mask_input is not None
-            else {"point_coords": points[0], "point_labels": points[1]}
-        ),
-        mask_inputs=mask_input,
-        output_dict=memory,
-        num_frames=at[1],
-        track_in_reverse=False,
-        prev_sam_mask_logits=(
-            None
-            if previous is None or points is None
-            else previous.detach().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-        ),
-    )
-    return out, outputs
-
-
 def _dice(predicted: Tensor, truth: Tensor) -> Tensor:
     """Return the Dice of each present object, shape ``(present,)``."""
     present = truth.flatten(1).any(1)
     p, g = predicted[present].flatten(1), truth[present].flatten(1)
-    return 2 * (p & g).sum(1) / (p.sum(1) + g.sum(1))
+    values: Tensor = 2 * (p & g).sum(1) / (p.sum(1) + g.sum(1))
+    return values
 
 
 def _mean(values: list[Tensor]) -> float:
     joined = torch.cat(values) if values else torch.empty(0)
-    return float(joined.mean()) if joined.numel() else float("nan")
+    return float(joined.mean()) if joined.numel() else math.nan

@@ -1,8 +1,9 @@
-"""From a scene to a training clip: zoom, turn, crop, augment, choose objects."""
+"""From a scene to a training clip: choose slices, zoom, turn, crop, choose objects."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
+from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.prompts import SEGMENTABLE
-from napari_octa_sam2.training.sources import Scene
+from napari_octa_sam2.training.data.effects import apply_effects, check_effects
+from napari_octa_sam2.training.data.scenes import Scene
 
 ONE_OBJECT = -1  # instead of the index of a class asked for as a whole
 FAZ_SHARE = 0.3  # of the single objects on slices that show it
@@ -26,19 +29,28 @@ class ClipConfig:
     frames : int
         Slices in a clip; scenes with one slice give clips of that slice repeated
         with fresh noise, as the projections of one scan look alike.
+    least_frames : int
+        Fewest slices, if the number is drawn anew for every step; 0 for always
+        `frames`.
+    crop : bool
+        Whether a clip is a window of the slices; else they are scaled to `native`.
     native : int
         Side of the clip in pixels, at which masks are refined.
     size : int
-        Side of the network's input, to which the clip is scaled.
+        Side of the network's input, to which the clip is scaled; 0 for the model's.
     objects : int
         Objects followed in a clip; without any, a clip teaches the classes alone.
+    labels : tuple of str
+        Classes that objects are taken from; all that have truth if empty.
     zoom : tuple of float
         Smallest and largest magnification, drawn evenly in its logarithm: pixels
         of other scanners, and of other fields.
     tilt : float
         Largest rotation besides quarter turns, in degrees.
+    quarter_turns, mirror : bool
+        Whether clips are turned by quarters, and mirrored, at random.
     max_stride : int
-        Largest step between two slices of the clip.
+        Largest step between two slices of the clip; 0 for as far as they reach.
     whole : float
         Share of objects that are a whole class, asked for by name.
     pieces : float
@@ -48,19 +60,45 @@ class ClipConfig:
         Share of whole classes that may be absent from the clip.
     min_area : int
         Smallest area of a single object on the first slice, in pixels of the clip.
+    effects : mapping of str to float
+        Share of clips that each of `training.data.effects.EFFECTS` changes; one draw
+        serves all slices of a clip.
     """
 
     frames: int = 1
+    least_frames: int = 0
+    crop: bool = True
     native: int = 160
     size: int = 256
     objects: int = 4
+    labels: tuple[str, ...] = ()
     zoom: tuple[float, float] = (0.85, 2.0)
     tilt: float = 15.0
+    quarter_turns: bool = True
+    mirror: bool = True
     max_stride: int = 2
     whole: float = 0.5
     pieces: float = 0.5
     absent: float = 0.15
     min_area: int = 24
+    effects: dict[str, float] = field(default_factory=lambda: {"scanner": 1.0})
+
+    def __post_init__(self) -> None:
+        check_effects(self.effects)
+        if unknown := sorted(set(self.labels) - set(SEGMENTABLE)):
+            raise TrainingError(
+                f"expected classes of {', '.join(SEGMENTABLE)}, found {unknown[0]!r}"
+            )
+        if self.frames < 1 or self.native < 16 or self.objects < 0:
+            raise TrainingError(
+                "expected at least one slice, 16 pixels a side and no negative number "
+                f"of objects in a clip, found {self.frames}, {self.native} and "
+                f"{self.objects}"
+            )
+
+    def draw_frames(self, rng: np.random.Generator) -> int:
+        """Return the number of slices in the clips of a step."""
+        return int(rng.integers(self.least_frames or self.frames, self.frames + 1))
 
 
 @dataclass(frozen=True)
@@ -70,7 +108,7 @@ class Clip:
     Parameters
     ----------
     images : Tensor
-        0..1, shape ``(frames, native, native)``.
+        0..1, shape ``(frames, channels, native, native)``, one or three channels.
     masks : Tensor
         The objects to be prompted, boolean ``(objects, frames, native, native)``.
     asked : Tensor
@@ -79,7 +117,9 @@ class Clip:
     classes : Tensor
         Every class, boolean ``(len(SEGMENTABLE), frames, native, native)``.
     known : Tensor
-        Which of them the scene has truth for, boolean ``(len(SEGMENTABLE),)``.
+        Which of them there is truth for, boolean ``(frames, len(SEGMENTABLE))``.
+    labelled : Tensor
+        Which slices have truth, boolean ``(frames,)``.
     """
 
     images: Tensor
@@ -87,20 +127,40 @@ class Clip:
     asked: Tensor
     classes: Tensor
     known: Tensor
+    labelled: Tensor
+
+    @classmethod
+    def stacked(cls, clips: Sequence[Clip]) -> Clip:
+        """Return clips of the same number of slices along a new first axis."""
+        return cls(
+            *(torch.stack([getattr(c, f.name) for c in clips]) for f in fields(cls))
+        )
+
+    def to(self, device: torch.device) -> Clip:
+        """Return the clip on a device."""
+        return Clip(*(getattr(self, f.name).to(device) for f in fields(Clip)))
 
 
 def cut_clip(
-    scene: Scene, config: ClipConfig, rng: np.random.Generator, tries: int = 12
+    scene: Scene,
+    config: ClipConfig,
+    rng: np.random.Generator,
+    frames: int | None = None,
+    tries: int = 12,
 ) -> Clip | None:
     """Return a random clip of `scene`, or None if no object was hit in `tries`."""
+    frames = frames or config.frames
+    labelled = (
+        np.ones(len(scene.images), bool) if scene.labelled is None else scene.labelled
+    )
     for _ in range(tries):
-        order = _slice_order(scene.images.shape[0], config, rng)
-        sampler = Sampler.draw(scene.images.shape[1:], config, rng)
+        order = _slice_order(labelled, frames, config.max_stride, rng)
+        sampler = Sampler.draw(scene.images.shape[-2:], config, rng)
         classes = np.stack(
             [
                 sampler.mask(scene.classes[name][order])
                 if name in scene.classes
-                else np.zeros((config.frames, config.native, config.native), bool)
+                else np.zeros((frames, config.native, config.native), bool)
                 for name in SEGMENTABLE
             ]
         )
@@ -110,15 +170,20 @@ def cut_clip(
             continue
         masks, asked = chosen
         images = scene.images[order]
-        if len(scene.images) > 1 and rng.random() < 0.5:
+        if "scanner" in config.effects and len(scene.images) > 1 and rng.random() < 0.5:
             images = _windowed(images, rng)
-        images = sampler.image(images)
+        channels = images.shape[1] if images.ndim == 4 else 1
+        images = sampler.image(images.reshape(-1, *images.shape[-2:]))
+        images = apply_effects(images, channels, config.effects, rng)
+        there = np.array([name in scene.classes for name in SEGMENTABLE])
+        side = (config.native, config.native)
         return Clip(
-            images=torch.from_numpy(augment(images, rng)),
-            masks=torch.from_numpy(np.array(masks, bool).reshape(-1, *images.shape)),
+            images=torch.from_numpy(images.reshape(frames, channels, *side)),
+            masks=torch.from_numpy(np.array(masks, bool).reshape(-1, frames, *side)),
             asked=torch.tensor(asked, dtype=torch.long),
             classes=torch.from_numpy(classes),
-            known=torch.tensor([name in scene.classes for name in SEGMENTABLE]),
+            known=torch.from_numpy(labelled[order][:, None] & there),
+            labelled=torch.from_numpy(labelled[order]),
         )
     return None
 
@@ -134,17 +199,30 @@ class Sampler:
     def draw(
         cls, shape: tuple[int, ...], config: ClipConfig, rng: np.random.Generator
     ) -> Sampler:
-        """Return a random window that lies within the slice where it can."""
+        """Return a random window that lies within the slice where it can.
+
+        Without cropping it is the slice, turned about its centre and zoomed.
+        """
         zoom = np.exp(rng.uniform(*np.log(config.zoom)))
-        side = config.native / zoom
         angle = np.deg2rad(rng.uniform(-config.tilt, config.tilt))
-        angle += np.pi / 2 * rng.integers(4)
+        if config.quarter_turns:
+            angle += np.pi / 2 * rng.integers(4)
+        mirror = rng.choice([-1, 1]) if config.mirror else 1
+        if not config.crop:
+            unit = ((np.arange(config.native) + 0.5) / config.native - 0.5) / zoom
+            y, x = np.meshgrid(unit, unit * mirror, indexing="ij")
+            rows, cols = shape
+            return cls(
+                rows=(np.cos(angle) * y - np.sin(angle) * x + 0.5) * rows - 0.5,
+                cols=(np.sin(angle) * y + np.cos(angle) * x + 0.5) * cols - 0.5,
+            )
+        side = config.native / zoom
         reach = side / 2 * (abs(np.cos(angle)) + abs(np.sin(angle)))
         centre = [
             rng.uniform(min(reach, n / 2), max(n - reach, n / 2)) - 0.5 for n in shape
         ]
         offset = (np.arange(config.native) + 0.5) / zoom - side / 2
-        y, x = np.meshgrid(offset, offset * rng.choice([-1, 1]), indexing="ij")
+        y, x = np.meshgrid(offset, offset * mirror, indexing="ij")
         return cls(
             rows=centre[0] + np.cos(angle) * y - np.sin(angle) * x,
             cols=centre[1] + np.sin(angle) * y + np.cos(angle) * x,
@@ -175,30 +253,6 @@ class Sampler:
         return np.asarray(stack[:, rows, cols])
 
 
-def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Vary light, gamma, sharpness and noise; noise is drawn for each slice anew.
-
-    Zooming in leaves no texture at the scale of a pixel: speckle puts it back.
-    Some clips are changed a little, others a lot.
-    """
-    much = rng.uniform(0.1, 1)
-    coarse = rng.normal(0, rng.uniform(0, 0.25 * much), (1, 4, 4))
-    light = ndimage.zoom(coarse, (1, *(n / 4 for n in images.shape[1:])), order=1)
-    gain, offset = 1 + much * rng.uniform(-0.4, 0.4), much * rng.uniform(-0.06, 0.06)
-    images = images * gain * np.exp(light) + offset
-    if rng.random() < 0.3 * much:
-        images = ndimage.gaussian_filter(images, (0, *[rng.uniform(0.3, 0.9)] * 2))
-    speckle, noise = rng.standard_normal((2, *images.shape), np.float32)
-    grain = rng.uniform(0, 0.8)
-    if grain > 0.3:
-        speckle = ndimage.gaussian_filter(speckle, (0, grain, grain))
-        speckle /= speckle.std()
-    images = images * (1 + rng.uniform(0, 0.3 * much) * speckle)
-    images = images + rng.uniform(0, 0.05 * much) * noise
-    images = np.clip(images, 0, 1) ** np.exp(much * rng.uniform(-0.35, 0.35))
-    return images.astype(np.float32)
-
-
 def _windowed(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return slices scaled by themselves, as a scan cut to a few slices would be."""
     white = np.quantile(images[:, ::3, ::3], rng.uniform(0.98, 0.999))
@@ -206,18 +260,25 @@ def _windowed(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _slice_order(
-    depth: int, config: ClipConfig, rng: np.random.Generator
+    labelled: np.ndarray, frames: int, max_stride: int, rng: np.random.Generator
 ) -> np.ndarray:
-    if depth == 1:
-        return np.zeros(config.frames, int)
-    stride = int(rng.integers(1, config.max_stride + 1))
-    stride = max(1, min(stride, (depth - 1) // max(config.frames - 1, 1)))
-    span = stride * (config.frames - 1)
-    order = int(rng.integers(0, max(depth - span, 1))) + stride * np.arange(
-        config.frames
-    )
+    """Return the slices of a clip, evenly spaced; the first has truth.
+
+    Where few slices have truth, clips lead from one of them to another.
+    """
+    depth, known = len(labelled), np.flatnonzero(labelled)
+    if depth == 1 or frames == 1:
+        return np.full(frames, rng.choice(known))
+    if not labelled.all() and len(known) > 1:
+        start, end = rng.choice(known, 2, replace=False)
+        return np.rint(np.linspace(start, end, frames)).astype(int)
+    widest = max(1, (depth - 1) // (frames - 1))
+    stride = int(rng.integers(1, min(max_stride or widest, widest) + 1))
+    span = stride * (frames - 1)
+    order = int(rng.integers(0, max(depth - span, 1))) + stride * np.arange(frames)
     order = np.minimum(order, depth - 1)
-    return order[::-1] if rng.integers(2) else order
+    order = order[::-1] if rng.integers(2) else order
+    return order if labelled[order[0]] else np.full(frames, rng.choice(known))
 
 
 def _choose(
@@ -257,7 +318,9 @@ def _whole_class(
     pick = [
         index
         for index, name in enumerate(SEGMENTABLE)
-        if name in scene.classes and index not in taken
+        if name in scene.classes
+        and index not in taken
+        and (not config.labels or name in config.labels)
     ]
     if rng.random() >= config.absent:
         pick = [i for i in pick if classes[i, 0].sum() >= config.min_area]
@@ -271,10 +334,13 @@ def _single_object(
     rng: np.random.Generator,
 ) -> np.ndarray | None:
     """Return the mask of a vessel or the FAZ, or None if none is large enough."""
+    vessels = not config.labels or config.labels != ("FAZ",)
     ids, counts = np.unique(instances[0], return_counts=True)
     large = [i for i, n in zip(ids, counts, strict=True) if n >= config.min_area and i]
+    large = large if vessels else []
     faz = classes[SEGMENTABLE.index("FAZ")]
     seen = faz[0].sum() >= config.min_area
+    seen = seen and (not config.labels or "FAZ" in config.labels)
     if not large and not seen:
         return None
     mask: np.ndarray = faz
@@ -282,7 +348,8 @@ def _single_object(
     if vessel:
         mask = instances == rng.choice(large)
     if rng.random() < config.pieces:
-        mask = classes[SEGMENTABLE.index("RV")] if vessel else mask
+        trees = classes[SEGMENTABLE.index("RV")]
+        mask = trees if vessel and trees[0].any() else mask
         mask = _one_piece(mask, config.min_area, rng)
     return mask
 

@@ -1,0 +1,340 @@
+"""A whole training: phase after phase, into a folder that tells all about it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import filelock
+import torch
+from safetensors.torch import load_file
+
+from napari_octa_sam2.errors import OctaError, TrainingError
+from napari_octa_sam2.model.appearance import Appearance
+from napari_octa_sam2.model.class_points import ask_by_points
+from napari_octa_sam2.model.loading import (
+    LoadedModel,
+    build_network,
+    build_refinement,
+    load_model,
+)
+from napari_octa_sam2.model.refinement import RefinementHead
+from napari_octa_sam2.training.data.splits import Split
+from napari_octa_sam2.training.fit import Fitting, StepReport, Task, report_row
+from napari_octa_sam2.training.fit import save_weights as save_trained
+from napari_octa_sam2.training.folder import (
+    Status,
+    TrainingFolder,
+    append_row,
+    read_columns,
+)
+from napari_octa_sam2.training.losses import Criterion
+from napari_octa_sam2.training.parts import Trained, seed_all
+from napari_octa_sam2.training.plan import find_split, make_source
+from napari_octa_sam2.training.recipe import Phase, Recipe, read_recipe
+from napari_octa_sam2.training.record import mean_weights, write_record, write_result
+from napari_octa_sam2.training.validation import judge, write_picture
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a training stands after a step."""
+
+    status: Status
+    step: StepReport
+
+
+def train(
+    folder: str | Path, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[Report]:
+    """Run the training whose settings are in `folder`, and yield a report a step.
+
+    An interrupted one goes on from its checkpoint. Under ``torchrun`` the processes
+    share each step; all see `folder`.
+
+    Parameters
+    ----------
+    folder : path
+        As `training.plan.begin` made it.
+    should_stop : callable
+        Asked after each step; once it is True, a checkpoint is written.
+
+    Raises
+    ------
+    TrainingError
+        If there is no training in `folder`, another process works on it, the data
+        cannot be read, the loss stops being finite, or a file cannot be written.
+    """
+    opened = TrainingFolder(folder)
+    if not opened.settings.is_file():
+        raise TrainingError(
+            f"{opened.path}: expected the folder of a training, found no "
+            f"{opened.settings.name}; name a recipe to begin one"
+        )
+    recipe = read_recipe(opened.settings)
+    with _alone(opened):
+        run = _Run(opened, recipe, should_stop)
+        try:
+            yield from run.reports()
+        except BaseException as error:
+            run.fail(error)
+            raise
+        finally:
+            run.close()
+
+
+class _Run:
+    def __init__(
+        self, folder: TrainingFolder, recipe: Recipe, should_stop: Callable[[], bool]
+    ) -> None:
+        self.folder, self.recipe = folder, recipe
+        self.should_stop = lambda: should_stop() or folder.stop_is_asked()
+        self.status = Status("running", message="reading the data")
+        self.accelerator = _accelerator(recipe, folder)
+        self.main = bool(self.accelerator.is_main_process)
+        self._tell()
+        self.split = Split((), ())
+        self.base: LoadedModel | None = None
+
+    def reports(self) -> Iterator[Report]:
+        if self.folder.weights() is not None:
+            self._tell(state="finished", message="")
+            return
+        data = self.recipe.phases[0].data
+        if self.recipe.given:
+            self.split = find_split(self.recipe.given, data)
+        if self.main:
+            write_record(self.folder, self.recipe, self.split)
+        trained: Trained | None = None
+        for phase in self.recipe.phases:
+            done = self._done(phase)
+            if done.exists() and phase is not self.recipe.phases[-1]:
+                continue
+            self._tell(phase=phase.name, message="loading the model")
+            trained = self._ready(phase)
+            if not done.exists():
+                yield from self._fit(trained, phase)
+                if self.status.state == "stopped":
+                    return
+                if self.main:
+                    save_trained(trained.weights(), done)
+                    self.folder.checkpoint.unlink(missing_ok=True)
+                self.accelerator.wait_for_everyone()
+        assert trained is not None
+        self._put_result(trained)
+        if self.main:
+            write_result(self.folder, self.recipe, trained, self.base, self.status)
+        self._tell(state="finished", message="")
+
+    def fail(self, error: BaseException) -> None:
+        interrupted = isinstance(error, GeneratorExit | KeyboardInterrupt)
+        text = str(error) if isinstance(error, OctaError) else _described(error)
+        with contextlib.suppress(OSError):
+            self._tell(
+                state="stopped" if interrupted else "failed",
+                message="" if interrupted else text,
+            )
+
+    def close(self) -> None:
+        self.accelerator.end_training()
+
+    def _fit(self, trained: Trained, phase: Phase) -> Iterator[Report]:
+        fitting = Fitting(
+            trained,
+            Task(
+                make_source(phase.data, self.split.training, phase.fit.seed),
+                phase.clip,
+                phase.prompts,
+                Criterion(phase.loss),
+                phase.fit,
+                samples=max(1, len(self.split.training)),
+            ),
+            self.folder.checkpoint,
+            self.folder.best,
+            self.accelerator,
+        )
+        if self.main:
+            keep_rows(self.folder.log, phase.name, fitting.step)
+            keep_rows(self.folder.validation, phase.name, fitting.step + 1)
+        validate = None
+        if self.split.validation:
+            validate = self._validation(trained, phase)
+        self._tell(message="")
+        for report in fitting.steps(validate, self.should_stop):
+            self.status = replace(
+                self.status,
+                step=fitting.step,
+                steps=fitting.schedule.steps,
+                seconds=fitting.seconds,
+                budget=60 * phase.fit.minutes,
+                baseline=fitting.baseline,
+                best=fitting.best,
+            )
+            if self.main:
+                append_row(self.folder.log, {"phase": phase.name} | report_row(report))
+                self.folder.write_status(self.status)
+            self.accelerator.log(
+                {k: v for k, v in asdict(report).items() if v == v}, step=fitting.step
+            )
+            yield Report(self.status, report)
+        if not fitting.is_finished():
+            self._tell(state="stopped")
+            return
+        fitting.settle()
+
+    def _ready(self, phase: Phase) -> Trained:
+        """Return the network as it is before a phase."""
+        recipe = self.recipe
+        seed_all(phase.fit.seed)
+        if recipe.model:
+            size = phase.clip.size or recipe.input_size or None
+            config = recipe.config or None
+            self.base = load_model(recipe.model, config=config, input_size=size)
+            network, head = self.base.network, self.base.refinement
+        else:
+            network = build_network(recipe.config, input_size=phase.clip.size or None)
+            head = build_refinement(recipe.config)
+        if recipe.new_head and head is None:
+            head = RefinementHead(recipe.new_head)
+        network.appearance = look_of(phase)
+        if recipe.class_points and not getattr(network, "classes", ()):
+            ask_by_points(network, recipe.class_points)
+        trained = Trained(network, head, phase.trained, dense=bool(phase.loss.classes))
+        before = self._before(phase)
+        if before is not None:
+            own = trained.state_dict()
+            trained.load_weights({k: v for k, v in before.items() if k in own})
+        return trained
+
+    def _before(self, phase: Phase) -> dict[str, Any] | None:
+        """Return the weights that the phases before this one left."""
+        weights: dict[str, Any] = {}
+        for earlier in self.recipe.phases[: self.recipe.phases.index(phase)]:
+            weights |= load_file(self._done(earlier))
+        return weights or None
+
+    def _done(self, phase: Phase) -> Path:
+        return self.folder.path / f"{phase.name}.safetensors"
+
+    def _put_result(self, trained: Trained) -> None:
+        """Put the result into the network: the last weights, or a mean of several."""
+        names = self.recipe.averaged or (self.recipe.phases[-1].name,)
+        ends = [
+            load_file(self._done(phase))
+            for phase in self.recipe.phases
+            if phase.name in names
+        ]
+        shared = [k for k in ends[-1] if all(k in end for end in ends)]
+        mean = mean_weights([{k: end[k] for k in shared} for end in ends])
+        trained.load_weights(ends[-1] | mean)
+        trained.set_training(False)
+
+    def _validation(self, trained: Trained, phase: Phase) -> Callable[[int], float]:
+        def validate(step: int) -> float:
+            self._tell(message="validating")
+            model = LoadedModel(
+                trained.in_use(), self.recipe.name, "", trained.refinement
+            )
+            judged = list(judge(model, self.split.validation, phase.clip))
+            if not judged:
+                raise TrainingError(
+                    "expected labels in the samples to validate on, found none of "
+                    f"{', '.join(phase.clip.labels) or 'any class'}; choose others"
+                )
+            for each in judged:
+                row = {"phase": phase.name, "step": step, "sample": each.sample}
+                row |= {"object": each.object, "dice": each.dice, "iou": each.iou}
+                append_row(self.folder.validation, row)
+            write_picture(self.folder.samples / f"{phase.name}-{step:06d}.png", judged)
+            self._tell(message="")
+            mean = fmean(each.dice for each in judged)
+            self.accelerator.log({"validation_dice": mean}, step=step)
+            return mean
+
+        return validate
+
+    def _tell(self, **changes: Any) -> None:
+        self.status = replace(self.status, **changes)
+        if self.main:
+            self.folder.write_status(self.status)
+
+
+def keep_rows(file: Path, phase: str, step: int) -> None:
+    """Leave out the rows of a phase from a step on, which will be written again."""
+    columns = read_columns(file)
+    if not columns:
+        file.unlink(missing_ok=True)
+        return
+    rows = [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
+    kept = [r for r in rows if r["phase"] != phase or int(r["step"]) < step]
+    if len(kept) < len(rows):
+        partial = file.with_name(file.name + ".part")
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(columns))
+            writer.writeheader()
+            writer.writerows(kept)
+        partial.replace(file)
+
+
+def look_of(phase: Phase) -> Appearance:
+    """Return how slices look to the network that a phase trains."""
+    data = phase.data
+    return Appearance(
+        data.window, data.colours, data.projections if data.as_channels else ()
+    )
+
+
+@contextlib.contextmanager
+def _alone(folder: TrainingFolder) -> Iterator[None]:
+    """Hold the folder's lock; of processes that share a training, the first does."""
+    if int(os.environ.get("RANK", "0")):
+        yield
+        return
+    lock = folder.lock()
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise TrainingError(
+            f"{folder.path} is being trained by another process; wait for it, or stop "
+            "it first"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _accelerator(recipe: Recipe, folder: TrainingFolder) -> Accelerator:
+    from accelerate import Accelerator
+
+    fit = recipe.phases[-1].fit
+    precision = "fp16" if fit.precision == "fp16" else "no"
+    cpu = not torch.cuda.is_available()
+    if cpu and precision == "fp16":
+        raise TrainingError(
+            "expected a GPU for fp16, found none; set fit.precision=bf16 or fp32"
+        )
+    accelerator = Accelerator(
+        cpu=cpu,
+        mixed_precision=precision,
+        log_with=["tensorboard", *fit.trackers],
+        project_dir=folder.tensorboard,
+    )
+    accelerator.init_trackers(recipe.name)
+    return accelerator
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
