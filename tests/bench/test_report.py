@@ -45,6 +45,11 @@ def report() -> Report:
         ),
         two("roofline", {"run": "engine", **at, "stage": "recall"}, ["share of peak"]),
         two("gpu", at, ["reference [frames/s]", "engine [frames/s]"]),
+        two(
+            "training",
+            {"input": 1024, "slices": 8},
+            ["without checkpointing [GB]", "with checkpointing [GB]"],
+        ),
     )
     return Report(RECORD, rows, True)
 

@@ -120,6 +120,12 @@ def _gpu(axes: Axes, rows: Sequence[Row]) -> None:
     _bars(axes, rows, names, "speed [frames/s]", "GPU")
 
 
+def _training(axes: Axes, rows: Sequence[Row]) -> None:
+    names = ("without checkpointing [GB]", "with checkpointing [GB]")
+    title = "training step: all activations kept (light), computed again (dark)"
+    _bars(axes, rows, names, "peak memory [GB]", title, (LIGHT, ENGINE))
+
+
 def _memory(axes: Axes, rows: Sequence[Row]) -> None:
     groups = sorted({(int(r.point["input"]), int(r.point["objects"])) for r in rows})
     for (size, objects), style in zip(groups, cycle(STYLES), strict=False):
@@ -170,4 +176,5 @@ PANELS: dict[str, Callable[[Any, Sequence[Row]], None]] = {
     "memory": _memory,
     "roofline": _roofline,
     "gpu": _gpu,
+    "training": _training,
 }

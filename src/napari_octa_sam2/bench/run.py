@@ -16,6 +16,7 @@ from napari_octa_sam2.bench import (
     roofline,
     second_pass,
     speed,
+    training,
 )
 from napari_octa_sam2.bench.contest import has_weights, load, reference_name
 from napari_octa_sam2.bench.machine import describe
@@ -27,7 +28,7 @@ from napari_octa_sam2.engine.device import compute_for
 
 CASES = {
     case.NAME: case
-    for case in (speed, clicks, second_pass, absent, memory, roofline, gpu)
+    for case in (speed, clicks, second_pass, absent, memory, roofline, gpu, training)
 }
 
 

@@ -18,6 +18,7 @@ CASE_NAMES = (
     "memory",
     "roofline",
     "gpu",
+    "training",
 )
 QUICK = ("speed", "clicks", "roofline")
 SIZE_STEP = 64
@@ -52,8 +53,8 @@ class Settings:
     objects : tuple of int
         Numbers of objects that are followed at once.
     slices : tuple of int, optional
-        Numbers of slices of the cases second-pass and memory; by default
-        `SECOND_PASS_SLICES` and `MEMORY_SLICES`.
+        Numbers of slices of the cases second-pass, memory and training; by default
+        `SECOND_PASS_SLICES`, `MEMORY_SLICES` and `bench.training.SLICES`.
     repeats : int
         Timed slices, or cold clicks, of each figure.
     sample : int, optional

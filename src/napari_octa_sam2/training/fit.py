@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -23,6 +24,7 @@ from napari_octa_sam2.training.checkpoint import (
 from napari_octa_sam2.training.config import FitConfig, PromptConfig
 from napari_octa_sam2.training.data.clips import Clip, ClipConfig
 from napari_octa_sam2.training.data.scenes import Source
+from napari_octa_sam2.training.folder import write_whole
 from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.parts import Trained, seed_all
 from napari_octa_sam2.training.schedule import Schedule, make_optimiser, set_rates
@@ -41,7 +43,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one optimiser step did; Dice values are of the training clips."""
+    """What one optimiser step did.
+
+    Dice values are of the training clips, `seconds` since the step before ended.
+    """
 
     step: int
     loss: float
@@ -123,7 +128,8 @@ class Fitting:
     ) -> Iterator[StepReport]:
         """Train, and yield a report after each step.
 
-        On every end, also a cancelled one, a checkpoint is written.
+        On every end, also one that was asked for, a checkpoint is written. A step is
+        reported before it is part of one: what has been written of it is complete.
 
         Parameters
         ----------
@@ -141,22 +147,23 @@ class Fitting:
         self.trained.set_training(True)
         if validate is not None and self.baseline is None:
             self.baseline = self._validated(validate)
+        began = time.monotonic()
         for batches in self._batches():
-            began = time.monotonic()
-            report = self._one_step(batches)
+            report = self._one_step(batches, began)
             self.step += 1
-            self.seconds += time.monotonic() - began
+            self.seconds += report.seconds
             ended = self._agreed(self._is_done() or should_stop())
             due = config.validate_every and self.step % config.validate_every == 0
             if validate is not None and (due or self._is_done()):
                 self._validated(validate)
                 ended = ended or self._agreed(self._has_no_patience())
+            yield report
             if ended or time.monotonic() - saved > config.save_every:
                 self.save()
                 saved = time.monotonic()
-            yield report
             if ended:
                 return
+            began = time.monotonic()
 
     def is_finished(self) -> bool:
         """Return whether nothing is left to do."""
@@ -175,30 +182,35 @@ class Fitting:
         if self.accelerator.is_main_process:
             save_checkpoint(self.file, self._state())
 
-    def _one_step(self, batches: list[Clip]) -> StepReport:
-        config, began = self.task.config, time.monotonic()
+    def _one_step(self, batches: list[Clip], began: float) -> StepReport:
+        config = self.task.config
         factor = self.schedule.factor(self.step, self.seconds)
         set_rates(self.optimiser, factor)
         seed_all(config.seed, self.step, self.share.rank)
         self.optimiser.zero_grad(set_to_none=True)
         losses: list[Tensor] = []
-        for number, batch in enumerate(batches):
-            turn = self.step * config.accumulate + number
-            with _passes_in(self.accelerator, config.precision):
-                walked = self._walk(batch.to(self.accelerator.device), turn)
-            self._backward(walked, len(batches))
-            losses.append(walked.loss.detach())
+        # activations that are computed again need the kernels of the first time
+        with _attention_on(self.accelerator.device):
+            for number, batch in enumerate(batches):
+                turn = self.step * config.accumulate + number
+                with _precision_of(self.accelerator.device, config.precision):
+                    walked = self._walk(batch.to(self.accelerator.device), turn)
+                self._backward(walked, len(batches))
+                losses.append(walked.loss.detach())
         loss = self._mean_over_processes(torch.stack(losses).mean()).item()
-        if not torch.isfinite(torch.tensor(loss)):
-            raise TrainingError(
-                f"the loss is {loss} at step {self.step}; the last checkpoint is as it "
-                "was: train again with smaller learning rates (trained.parts)"
-            )
         self._share_gradients()
-        if config.clip_norm:
-            self.accelerator.clip_grad_norm_(
-                [p for p in self.trained.parameters() if p.requires_grad],
-                config.clip_norm,
+        norm = self.accelerator.clip_grad_norm_(
+            [p for p in self.trained.parameters() if p.requires_grad],
+            config.clip_norm or math.inf,
+        )
+        # half precision leaves a step out where its gradients are too large
+        if not math.isfinite(loss) or not (
+            config.precision == "fp16" or math.isfinite(norm)
+        ):
+            raise TrainingError(
+                f"the loss is {loss} at step {self.step}, its gradient "
+                f"{float(norm)}; the last checkpoint is as it was: train again with "
+                "smaller learning rates (trained.parts)"
             )
         self.optimiser.step()
         self.average.update(self.trained)
@@ -209,7 +221,7 @@ class Fitting:
             walked.followed_dice,
             walked.class_dice,
             factor,
-            time.monotonic() - began,
+            self._shared(time.monotonic() - began),
         )
 
     def _walk(self, batch: Clip, turn: int) -> Walked:
@@ -263,21 +275,20 @@ class Fitting:
 
     def _agreed(self, wish: bool) -> bool:
         """Return whether any process wants it, so that all do the same."""
+        return self._shared(float(wish)) > 0
+
+    def _shared(self, value: float) -> float:
+        """Return the mean of a number over all processes, the same in each."""
         device = self.accelerator.device
-        return bool(self._mean_over_processes(torch.tensor(float(wish), device=device)))
+        number = torch.tensor(value, device=device, dtype=torch.float64)
+        return float(self._mean_over_processes(number))
 
     def _validated(self, validate: Callable[[int], float]) -> float:
         score = 0.0
         with self.average.in_place(self.trained):
             if self.accelerator.is_main_process:
                 score = validate(self.step)
-        device = self.accelerator.device
-        score = (
-            self.share.world
-            * self._mean_over_processes(
-                torch.tensor(score, device=device, dtype=torch.float64)
-            ).item()
-        )
+        score = self.share.world * self._shared(score)
         if self.best is None or score > self.best:
             self.best, self.since_best = score, 0
             if self.accelerator.is_main_process:
@@ -315,11 +326,13 @@ class Fitting:
         return bool(patience) and self.since_best >= patience
 
     def _state(self) -> dict[str, Any]:
+        scaler = self.accelerator.scaler
         return {
             "weights": self.trained.weights(),
             "average": self.average.weights,
             "averaged_steps": self.average.steps,
             "optimiser": self.optimiser.state_dict(),
+            "scaler": {} if scaler is None else scaler.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
@@ -331,7 +344,7 @@ class Fitting:
         state = load_checkpoint(self.file)
         if state is None:
             return
-        if state["weights"].keys() != self.trained.keys:
+        if _shapes(state.get("weights", {})) != _shapes(self.trained.weights()):
             raise TrainingError(
                 f"{self.file} is of another network or of other parts; choose another "
                 "folder, or delete it to begin anew"
@@ -341,6 +354,8 @@ class Fitting:
             self.average.weights[key].copy_(value)
         self.average.steps = state["averaged_steps"]
         self.optimiser.load_state_dict(state["optimiser"])
+        if state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.baseline = state["best"], state["baseline"]
         self.since_best = state["since_best"]
@@ -354,17 +369,14 @@ def save_weights(weights: dict[str, Tensor], file: Path) -> None:
     TrainingError
         If they cannot be written.
     """
-    partial = file.with_name(file.name + ".part")
+    content = save({k: v.detach().cpu().contiguous() for k, v in weights.items()})
     try:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in weights.items()}, partial
-        )
-        partial.replace(file)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
+        write_whole(file, content)
+    except OSError as error:
+        file.with_name(file.name + ".part").unlink(missing_ok=True)
         raise TrainingError(
-            f"{file} could not be written ({error}); the file before is as it was: "
-            "make room, and run the same command again to go on"
+            f"{file} could not be written ({error.strerror}); the file before is as it "
+            "was: make room, and run the same command again to go on"
         ) from error
 
 
@@ -376,18 +388,19 @@ def report_row(report: StepReport) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _passes_in(accelerator: Accelerator, precision: str) -> Iterator[None]:
-    device = accelerator.device.type
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in weights.items()}
+
+
+def _precision_of(device: torch.device, precision: str) -> torch.autocast:
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    kernels = list(SDPBackend.__members__.values())
-    if device == "cpu":
+    return torch.autocast(device.type, kind, enabled=kind is not None)
+
+
+def _attention_on(device: torch.device) -> AbstractContextManager[None]:
+    """Return the context with the kernels of attention that suit a device."""
+    if device.type == "cpu":
         # its backward pass of fused attention is the slower one in bfloat16
-        kernels = [SDPBackend.MATH]
-    else:
-        kernels.remove(SDPBackend.ERROR)
-    with (
-        torch.autocast(device, kind, enabled=kind is not None),
-        sdpa_kernel(kernels),
-    ):
-        yield
+        return sdpa_kernel([SDPBackend.MATH])
+    kernels = set(SDPBackend.__members__.values()) - {SDPBackend.ERROR}
+    return sdpa_kernel(list(kernels))

@@ -10,12 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.model.adapters import (
-    adapter_state,
-    apply_adapters,
-    attach,
-    drop,
-)
+from napari_octa_sam2.model.adapters import adapter_state, attach, drop
 from napari_octa_sam2.model.tuned import ADAPTER
 from napari_octa_sam2.model.tuned import HEAD as HEAD_KEYS
 from napari_octa_sam2.prompts import SEGMENTABLE
@@ -118,16 +113,6 @@ class Trained(nn.Module):
         for key, value in weights.items():
             state[key].copy_(value)
 
-    def in_use(self) -> Any:
-        """Return the network as it will be used: adapters are part of its weights."""
-        adapter = self.config.adapter
-        if adapter.kind == "none":
-            return self.network
-        copied = copy.deepcopy(self.network)
-        drop(copied)
-        apply_adapters(copied, adapter, adapter_state(self.network))
-        return copied
-
     def changed(self, network: Any, refinement: Any) -> dict[str, Tensor]:
         """Return what training changed, as `model.tuned.write_tuned` takes it.
 
@@ -146,7 +131,7 @@ class Trained(nn.Module):
         for prefix, trained, before in pairs:
             known = {} if before is None else before.state_dict()
             for key, value in trained.state_dict().items():
-                if key not in known or not torch.equal(value.cpu(), known[key]):
+                if key not in known or not torch.equal(value.cpu(), known[key].cpu()):
                     changed[prefix + key] = value
         return changed
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,13 @@ from torch import Tensor
 
 from napari_octa_sam2 import __version__
 from napari_octa_sam2.model.appearance import appearance_of
-from napari_octa_sam2.model.loading import LoadedModel, file_sha256, load_model
-from napari_octa_sam2.model.tuned import HEAD, Origin, write_tuned
+from napari_octa_sam2.model.loading import (
+    LoadedModel,
+    build_network,
+    file_sha256,
+    load_model,
+)
+from napari_octa_sam2.model.tuned import HEAD, Origin, put_weights, write_tuned
 from napari_octa_sam2.tables import piped
 from napari_octa_sam2.training.data.problems import hashes
 from napari_octa_sam2.training.data.splits import Split
@@ -89,13 +95,9 @@ def write_result(
         save_file({k: _half(v).cpu().contiguous() for k, v in whole.items()}, partial)
         partial.replace(file)
     else:
-        before = load_model(
-            recipe.model,
-            config=recipe.config or None,
-            input_size=trained.network.image_size,
-        )
+        before = load_base(recipe)
         changed = trained.changed(before.network, before.refinement)
-        write_tuned(file, changed, _origin(recipe, trained, base))
+        write_tuned(file, changed, origin_of(recipe, trained, before))
     record = _record(folder, recipe, status) | {
         "sha256": file_sha256(file),
         "bytes": file.stat().st_size,
@@ -107,7 +109,40 @@ def write_result(
     write_whole(file.with_suffix(".md"), _card(recipe, record, folder))
 
 
-def _origin(recipe: Recipe, trained: Trained, base: LoadedModel) -> Origin:
+def load_base(recipe: Recipe) -> LoadedModel:
+    """Return the model that a recipe fine-tunes, as it was, at the size of its use."""
+    return load_model(
+        recipe.model,
+        config=recipe.config or None,
+        input_size=recipe.input_size or None,
+    )
+
+
+def as_used(recipe: Recipe, trained: Trained) -> LoadedModel:
+    """Return a network in training as users would load it."""
+    if not recipe.model:
+        network = build_network(recipe.config).to(_device(trained))
+        network.load_state_dict(trained.network.state_dict())
+        return LoadedModel(network, recipe.name, "", trained.refinement)
+    base = load_base(recipe)
+    origin = origin_of(recipe, trained, base)
+    changed = trained.changed(base.network, base.refinement)
+    head = put_weights(
+        Path(recipe.name), origin, base.network, base.refinement, changed
+    )
+    for part in (base.network, head):
+        if part is not None:
+            part.to(_device(trained))
+    return LoadedModel(base.network, recipe.name, "", head)
+
+
+def _device(trained: Trained) -> torch.device:
+    device: torch.device = next(trained.network.parameters()).device
+    return device
+
+
+def origin_of(recipe: Recipe, trained: Trained, base: LoadedModel) -> Origin:
+    """Return what fine-tuned weights say of themselves."""
     head = () if base.refinement is not None else recipe.new_head
     return Origin(
         base=recipe.model,

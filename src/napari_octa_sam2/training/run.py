@@ -22,9 +22,9 @@ from napari_octa_sam2.model.loading import (
     LoadedModel,
     build_network,
     build_refinement,
-    load_model,
 )
 from napari_octa_sam2.model.refinement import RefinementHead
+from napari_octa_sam2.training.data.clips import ClipConfig
 from napari_octa_sam2.training.data.splits import Split
 from napari_octa_sam2.training.fit import Fitting, StepReport, Task, report_row
 from napari_octa_sam2.training.fit import save_weights as save_trained
@@ -38,11 +38,20 @@ from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.parts import Trained, seed_all
 from napari_octa_sam2.training.plan import find_split, make_source
 from napari_octa_sam2.training.recipe import Phase, Recipe, read_recipe
-from napari_octa_sam2.training.record import mean_weights, write_record, write_result
+from napari_octa_sam2.training.record import (
+    as_used,
+    load_base,
+    mean_weights,
+    write_record,
+    write_result,
+)
 from napari_octa_sam2.training.validation import judge, write_picture
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+INPUT_STEP = 32  # sides of the input are multiples of it
 
 
 @dataclass(frozen=True)
@@ -196,9 +205,10 @@ class _Run:
         recipe = self.recipe
         seed_all(phase.fit.seed)
         if recipe.model:
-            size = phase.clip.size or recipe.input_size or None
-            config = recipe.config or None
-            self.base = load_model(recipe.model, config=config, input_size=size)
+            self.base = load_base(recipe)
+            fitting = self._input_size(phase.clip, self.base.input_size)
+            if fitting != self.base.input_size:
+                self.base = load_base(replace(recipe, input_size=fitting))
             network, head = self.base.network, self.base.refinement
         else:
             network = build_network(recipe.config, input_size=phase.clip.size or None)
@@ -214,6 +224,13 @@ class _Run:
             own = trained.state_dict()
             trained.load_weights({k: v for k, v in before.items() if k in own})
         return trained
+
+    def _input_size(self, clip: ClipConfig, whole: int) -> int:
+        """Return the side of the input at which clips are seen as slices will be."""
+        if clip.size or not clip.crop or not self.split.training:
+            return clip.size or whole
+        side: int = max(self.split.training[0].read().images.shape[-2:])
+        return max(2, round(clip.native * whole / side / INPUT_STEP)) * INPUT_STEP
 
     def _before(self, phase: Phase) -> dict[str, Any] | None:
         """Return the weights that the phases before this one left."""
@@ -241,9 +258,7 @@ class _Run:
     def _validation(self, trained: Trained, phase: Phase) -> Callable[[int], float]:
         def validate(step: int) -> float:
             self._tell(message="validating")
-            model = LoadedModel(
-                trained.in_use(), self.recipe.name, "", trained.refinement
-            )
+            model = as_used(self.recipe, trained)
             judged = list(judge(model, self.split.validation, phase.clip))
             if not judged:
                 raise TrainingError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.training.config import FitConfig
 
 
@@ -72,6 +73,11 @@ def make_optimiser(
 
     Prodigy estimates the step itself: learning rates are factors of it, 1 as a rule
     (Mishchenko and Defazio, "Prodigy", 2024).
+
+    Raises
+    ------
+    TrainingError
+        If Prodigy is given several learning rates, as it has one step for all.
     """
     settings: list[dict[str, Any]] = [
         {"params": weights, "lr": rate, "peak": rate} for rate, weights in groups
@@ -79,6 +85,11 @@ def make_optimiser(
     if config.optimiser == "prodigy":
         from prodigyopt import Prodigy
 
+        if len(rates := {group["peak"] for group in settings}) > 1:
+            raise TrainingError(
+                "expected one learning rate for all parts with prodigy, found "
+                f"{', '.join(map(str, sorted(rates)))}; make trained.parts alike"
+            )
         optimiser: torch.optim.Optimizer = Prodigy(
             settings, weight_decay=config.weight_decay
         )

@@ -348,8 +348,8 @@ class _Walk:
     def _others(self, target: Tensor) -> Tensor:
         """Return, for each object, where the others of its clip are."""
         masks = target.unflatten(0, (self.clips, self.objects))
-        count = masks.sum(1, keepdim=True) - masks.int()
-        return (count > 0).flatten(0, 1)
+        count: Tensor = masks.sum(1, keepdim=True) - masks.int()
+        return torch.flatten(count > 0, 0, 1)
 
     def _shown(
         self, reading: Reading | None, logits: Tensor, painted: Tensor | None

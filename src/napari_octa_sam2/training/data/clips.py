@@ -37,7 +37,8 @@ class ClipConfig:
     native : int
         Side of the clip in pixels, at which masks are refined.
     size : int
-        Side of the network's input, to which the clip is scaled; 0 for the model's.
+        Side of the network's input, to which the clip is scaled; 0 scales it as the
+        model scales whole slices of the data.
     objects : int
         Objects followed in a clip; without any, a clip teaches the classes alone.
     labels : tuple of str
@@ -153,6 +154,8 @@ def cut_clip(
     labelled = (
         np.ones(len(scene.images), bool) if scene.labelled is None else scene.labelled
     )
+    if not labelled.any():
+        return None
     for _ in range(tries):
         order = _slice_order(labelled, frames, config.max_stride, rng)
         sampler = Sampler.draw(scene.images.shape[-2:], config, rng)
@@ -255,7 +258,7 @@ class Sampler:
 
 def _windowed(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return slices scaled by themselves, as a scan cut to a few slices would be."""
-    white = np.quantile(images[:, ::3, ::3], rng.uniform(0.98, 0.999))
+    white = np.quantile(images[..., ::3, ::3], rng.uniform(0.98, 0.999))
     return np.clip(images / max(float(white), 0.1), 0, 1)
 
 
