@@ -219,6 +219,9 @@ class FitConfig:
     checkpointing : bool
         Whether activations are computed again in the backward pass, slice by slice,
         which costs a third more time and a fraction of the memory.
+    feature_mb : float
+        Memory, in units of 10^6 bytes, for the features of slices that come again
+        unchanged to an encoder that is not trained; 0 makes them anew every time.
     seed : int
     workers : int
         Processes that prepare clips; 0 prepares them in this one.
@@ -249,6 +252,7 @@ class FitConfig:
     average: float = 0.0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpointing: bool = False
+    feature_mb: float = 2000.0
     seed: int = 0
     workers: int = 1
     save_every: float = 60.0

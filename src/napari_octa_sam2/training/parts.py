@@ -15,6 +15,7 @@ from napari_octa_sam2.model.tuned import ADAPTER
 from napari_octa_sam2.model.tuned import HEAD as HEAD_KEYS
 from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.training.config import TrainedConfig
+from napari_octa_sam2.training.features import FeatureMemo
 from napari_octa_sam2.training.walk import Parts
 
 # Names of modules and parameters of SAM 2 that belong to a part.
@@ -73,6 +74,7 @@ class Trained(nn.Module):
         for _, group in self.groups.values():
             for weight in group:
                 weight.requires_grad_(True)
+        self.memo: FeatureMemo | None = None
         self.dense_head = None
         if dense and ({"encoder", "neck", "network"} & config.parts.keys()):
             self.dense_head = dense_head_for(network)
@@ -83,7 +85,13 @@ class Trained(nn.Module):
     @property
     def parts(self) -> Parts:
         """What a walk needs."""
-        return Parts(self.network, self.refinement, self.dense_head)
+        return Parts(self.network, self.refinement, self.dense_head, self.memo)
+
+    def keep_features(self, megabytes: float) -> None:
+        """Make the features of each slice once, if the encoder is not trained."""
+        encoder = self.network.image_encoder
+        if megabytes and not any(p.requires_grad for p in encoder.parameters()):
+            self.memo = FeatureMemo(megabytes)
 
     def parameters_of(self, memory: bool) -> list[nn.Parameter]:
         """Return the trained weights of the memory, or all the others."""

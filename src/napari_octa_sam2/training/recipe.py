@@ -145,10 +145,16 @@ def read_recipe(
                 f"the recipe {plain['name']} begins from random weights: leave out the "
                 f"model {model}"
             )
-        plain["model"] = str(model)
+        plain["model"] = _absolute(model)
     if given:
         plain["given"] = [str(Path(path).expanduser().absolute()) for path in given]
     return _validated(plain, file)
+
+
+def _absolute(model: str) -> str:
+    """Return a checkpoint as it is found from anywhere; a name as it is."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.is_file() else model
 
 
 def _find(name: str | Path) -> Path:

@@ -22,6 +22,7 @@ from napari_octa_sam2.model.loading import (
     LoadedModel,
     build_network,
     file_sha256,
+    find_config,
     load_model,
 )
 from napari_octa_sam2.model.tuned import HEAD, Origin, put_weights, write_tuned
@@ -39,6 +40,7 @@ from napari_octa_sam2.training.recipe import Phase, Recipe
 
 CURVE_POINTS = 30
 CURVES = ("loss", "prompted_dice", "followed_dice", "class_dice")
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
 PACKAGES = ("torch", "sam2", "peft", "accelerate", "numpy")
 
 
@@ -80,9 +82,7 @@ def write_result(
     A network trained from random weights is written whole, in half precision; of a
     fine-tuned one, what was trained.
     """
-    stem = recipe.name if base is None else f"{base.name.split('.')[0]}-{recipe.name}"
-    if base is not None and base.name in recipe.model:
-        stem = f"{base.name}-{recipe.name}"
+    stem = recipe.name if base is None else f"{_bare(base.name)}-{recipe.name}"
     folder.model.mkdir(exist_ok=True)
     file = folder.model / f"{stem}.safetensors"
     write_whole(file.with_suffix(".recipe.yaml"), recipe.to_yaml())
@@ -94,6 +94,8 @@ def write_result(
         partial = file.with_name(file.name + ".part")
         save_file({k: _half(v).cpu().contiguous() for k, v in whole.items()}, partial)
         partial.replace(file)
+        config = find_config(recipe.config).read_text("utf-8")
+        write_whole(file.with_suffix(".yaml"), config)
     else:
         before = load_base(recipe)
         changed = trained.changed(before.network, before.refinement)
@@ -165,7 +167,7 @@ def _record(folder: TrainingFolder, recipe: Recipe, status: Status) -> dict[str,
         "data": [*data, *recipe.given],
         "averaged": list(recipe.averaged),
         "phases": [_summary(phase, curves) for phase in recipe.phases],
-        "seconds": round(sum(c["hours"][-1] for c in curves.values()) * 3600),
+        "seconds": round(max(c["hours"][-1] for c in curves.values()) * 3600),
         "curves": curves,
         "validation": {"before": status.baseline, "best": status.best},
         "machine": _environment(),
@@ -198,6 +200,12 @@ def _environment() -> dict[str, Any]:
         "python": platform.python_version(),
         **packages,
     }
+
+
+def _bare(name: str) -> str:
+    """Return a model's name without the suffix that a checkpoint has."""
+    suffix = next((s for s in CHECKPOINT_SUFFIXES if name.endswith(s)), "")
+    return name.removesuffix(suffix)
 
 
 def _half(weight: Tensor) -> Tensor:

@@ -107,7 +107,9 @@ class _Run:
     ) -> None:
         self.folder, self.recipe = folder, recipe
         self.should_stop = lambda: should_stop() or folder.stop_is_asked()
-        self.status = Status("running", message="reading the data")
+        self.status = replace(
+            folder.status(), state="running", message="reading the data"
+        )
         self.accelerator = _accelerator(recipe, folder)
         self.main = bool(self.accelerator.is_main_process)
         self._tell()
@@ -118,6 +120,10 @@ class _Run:
         if self.folder.weights() is not None:
             self._tell(state="finished", message="")
             return
+        if _wants_gpu(self.recipe) and not torch.cuda.is_available():
+            raise TrainingError(
+                "expected a GPU for fp16, found none; set fit.precision=bf16 or fp32"
+            )
         data = self.recipe.phases[0].data
         if self.recipe.given:
             self.split = find_split(self.recipe.given, data)
@@ -219,6 +225,8 @@ class _Run:
         if recipe.class_points and not getattr(network, "classes", ()):
             ask_by_points(network, recipe.class_points)
         trained = Trained(network, head, phase.trained, dense=bool(phase.loss.classes))
+        if phase.clip.repeats:
+            trained.keep_features(phase.fit.feature_mb)
         before = self._before(phase)
         if before is not None:
             own = trained.state_dict()
@@ -294,7 +302,8 @@ def keep_rows(file: Path, phase: str, step: int) -> None:
         for row in zip(*columns.values(), strict=True)
     ]
     kept = [r for r in rows if r["phase"] != phase or int(r["step"]) < step]
-    if len(kept) < len(rows):
+    whole = file.read_bytes().endswith(b"\n")  # no line that a kill cut short
+    if len(kept) < len(rows) or not whole:
         partial = file.with_name(file.name + ".part")
         with partial.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, list(columns))
@@ -334,21 +343,19 @@ def _alone(folder: TrainingFolder) -> Iterator[None]:
 def _accelerator(recipe: Recipe, folder: TrainingFolder) -> Accelerator:
     from accelerate import Accelerator
 
-    fit = recipe.phases[-1].fit
-    precision = "fp16" if fit.precision == "fp16" else "no"
-    cpu = not torch.cuda.is_available()
-    if cpu and precision == "fp16":
-        raise TrainingError(
-            "expected a GPU for fp16, found none; set fit.precision=bf16 or fp32"
-        )
+    fit, cpu = recipe.phases[-1].fit, not torch.cuda.is_available()
     accelerator = Accelerator(
         cpu=cpu,
-        mixed_precision=precision,
+        mixed_precision="fp16" if _wants_gpu(recipe) and not cpu else "no",
         log_with=["tensorboard", *fit.trackers],
         project_dir=folder.tensorboard,
     )
     accelerator.init_trackers(recipe.name)
     return accelerator
+
+
+def _wants_gpu(recipe: Recipe) -> bool:
+    return recipe.phases[-1].fit.precision == "fp16"
 
 
 def _described(error: BaseException) -> str:

@@ -20,6 +20,12 @@ from napari_octa_sam2.model.refinement import Reading, paint_clicks, to_square
 from napari_octa_sam2.training import simulate
 from napari_octa_sam2.training.config import PromptConfig, PromptKind
 from napari_octa_sam2.training.data.clips import Clip
+from napari_octa_sam2.training.features import (
+    LEVELS,
+    FeatureMemo,
+    Features,
+    joined,
+)
 from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.simulate import Points
 
@@ -77,11 +83,13 @@ class Parts:
     `dense_head` maps the finest features to the logits of every class. It serves the
     training alone: whole classes teach the encoder faster than single objects. Without
     a refinement head there is none, and masks are shown as they are interpolated.
+    `memo` keeps the features of an encoder that is not trained.
     """
 
     network: Any
     refinement: Any = None
     dense_head: Any = None
+    memo: FeatureMemo | None = None
 
 
 @dataclass(frozen=True)
@@ -208,22 +216,26 @@ class _Walk:
             self._slice(t, backbone)
         return self.tally.walked(dense)
 
-    def _encoded(self, images: Tensor) -> dict[str, list[Tensor]]:
+    def _encoded(self, images: Tensor) -> Features:
         """Return the features of all slices; one after another to save memory."""
-        size, look = self.network.image_size, appearance_of(self.network)
+        network = self.network
+        size, look = network.image_size, appearance_of(network)
 
-        def encode(part: Tensor) -> Any:
-            return self.network.forward_image(network_input(part, size, look))
+        def encode(part: Tensor) -> Features:
+            found = network.image_encoder(network_input(part, size, look))
+            return {key: list(found[key]) for key in LEVELS}
 
-        if not self.checkpointing:
-            return dict(encode(images))
-        parts = [self._saving(encode, image[None]) for image in images]
-        return {
-            key: [
-                torch.cat(level) for level in zip(*(p[key] for p in parts), strict=True)
-            ]
-            for key in ("backbone_fpn", "vision_pos_enc")
-        }
+        if self.parts.memo is not None:
+            memo = self.parts.memo
+            backbone = joined([memo.of(image[None], encode) for image in images])
+        elif self.checkpointing:
+            backbone = joined([self._saving(encode, image[None]) for image in images])
+        else:
+            backbone = encode(images)
+        if network.use_high_res_features_in_sam:
+            decoder, fine = network.sam_mask_decoder, backbone["backbone_fpn"]
+            fine[0], fine[1] = decoder.conv_s0(fine[0]), decoder.conv_s1(fine[1])
+        return backbone
 
     def _saving(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Return ``work(*arguments)``; with checkpointing, keep no activation of it."""

@@ -97,6 +97,12 @@ class ClipConfig:
                 f"{self.objects}"
             )
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the same slices come again unchanged."""
+        still = self.zoom == (1.0, 1.0) and self.tilt == 0
+        return still and not self.crop and not any(self.effects.values())
+
     def draw_frames(self, rng: np.random.Generator) -> int:
         """Return the number of slices in the clips of a step."""
         return int(rng.integers(self.least_frames or self.frames, self.frames + 1))
