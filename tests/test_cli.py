@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ from napari_octa_sam2.cli.app import DEBUG_VARIABLE
 from napari_octa_sam2.cli.console import parse_range, progress, stop_on_signal
 from napari_octa_sam2.model.loading import file_sha256
 from napari_octa_sam2.model.refinement import RefinementHead
-from napari_octa_sam2.training.fit import StepReport
-from napari_octa_sam2.training.recipes import RecipeReport
+from napari_octa_sam2.model.tuned import HEAD, Origin, write_tuned
 from napari_octa_sam2.volume.writers import write_image
 
 COMMAND = [sys.executable, "-c", "from napari_octa_sam2.cli import main; main()"]
@@ -122,46 +120,50 @@ def test_segment_takes_a_configuration_from_elsewhere(
 
 
 @pytest.fixture
-def head(tmp_path: Path) -> Path:
-    """Return the file of a refinement head that calls every pixel the object."""
+def head() -> RefinementHead:
+    """Return a refinement head that calls every pixel the object."""
     torch.manual_seed(0)
     made = RefinementHead((8, 16))
     torch.nn.init.constant_(made.last.bias, 1000.0)
-    path = tmp_path / "head.safetensors"
-    save_file(made.state_dict() | {"channels": torch.tensor(made.channels)}, path)
-    return path
+    return made
 
 
-def test_segment_with_a_refinement_head_of_its_own(
-    run: Run, segment_arguments: list[Any], head: Path, tmp_path: Path
+def test_segment_with_a_fine_tuned_model(
+    run: Run,
+    segment_arguments: list[Any],
+    checkpoint: Path,
+    head: RefinementHead,
+    tmp_path: Path,
 ) -> None:
-    out = tmp_path / "labels.npy"
-    common = [*segment_arguments, out, "--range", "2:2", "--json"]
-    result = run(*common)
+    out, tuned = tmp_path / "labels.npy", tmp_path / "tuned.safetensors"
+    weights = {HEAD + key: value for key, value in head.state_dict().items()}
+    origin = Origin(str(checkpoint), file_sha256(checkpoint), head=head.channels)
+    write_tuned(tuned, weights, origin)
+    common = ["--range", "2:2", "--json"]
+    result = run(*segment_arguments, out, *common)
     assert json.loads(result.stdout)["record"]["model"]["refinement"] is False
     assert not read_labels(out)[0].data[2].all()
-    result = run(*common, "--refinement", head)
+    arguments = [tuned if a == checkpoint else a for a in segment_arguments]
+    result = run(*arguments, out, *common)
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["record"]["model"]["refinement"] is True
+    model = json.loads(result.stdout)["record"]["model"]
+    assert (model["name"], model["refinement"]) == ("tuned", True)
+    assert model["sha256"] == file_sha256(tuned)
     assert read_labels(out)[0].data[2].all()
-    result = run(*common, "--refinement", head, "--no-refine")
-    assert result.exit_code == 2
-    assert "does not go with" in result.stderr
-    text = error_of(run(*common, "--refinement", segment_arguments[-2]))
-    assert "is no refinement head" in text
+    result = run(*arguments, out, *common, "--no-refine")
+    assert json.loads(result.stdout)["record"]["model"]["refinement"] is False
 
 
 def test_segment_without_the_head_of_the_checkpoint(
     run: Run,
     segment_arguments: list[Any],
     checkpoint: Path,
-    head: Path,
+    head: RefinementHead,
     tmp_path: Path,
 ) -> None:
     both = tmp_path / "both.safetensors"
-    weights = load_file(head)
-    channels = weights.pop("channels").tolist()
-    own = {f"refinement.{key}": value for key, value in weights.items()}
+    channels = list(head.channels)
+    own = {HEAD + key: value for key, value in head.state_dict().items()}
     save_file(load_file(checkpoint) | own, both)
     text = checkpoint.with_suffix(".yaml").read_text("utf-8")
     text, found = re.subn(r"channels: \[.*\]", f"channels: {channels}", text)
@@ -487,58 +489,6 @@ def test_doctor_exits_with_1_only_for_problems(
         "text": "gone",
         "advice": "reinstall",
     }
-
-
-def step_report(step: int, **values: float) -> RecipeReport:
-    numbers = {field.name: 0.0 for field in fields(StepReport)} | values
-    report = StepReport(**numbers | {"step": step})  # type: ignore[arg-type]
-    return RecipeReport("1-slices", 3, report)
-
-
-def test_train_tells_its_progress(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def steps(recipe: str, folder: Path, **options: Any) -> Any:
-        assert (recipe, options["step_factor"]) == ("octa-nano", 0.5)
-        for step in range(3):
-            yield step_report(
-                step, loss=1.5, prompted_dice=0.25, tracked_dice=0.5, seconds=30
-            )
-
-    monkeypatch.setattr("napari_octa_sam2.training.recipes.train", steps)
-    result = run(
-        "train", "--recipe", "octa-nano", "--out", tmp_path, "--steps-factor", 0.5
-    )
-    assert result.exit_code == 0, result.output
-    first, *_, last = result.stderr.splitlines()
-    assert first == (
-        "steps 1/3 of 1-slices: loss 1.500, Dice 0.250 prompted, 0.500 followed, "
-        "1 min left"
-    )
-    assert last.startswith("steps 3/3")
-
-
-@pytest.mark.parametrize("worker_dies", [False, True])
-def test_train_says_how_to_go_on(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, worker_dies: bool
-) -> None:
-    def steps(recipe: str, folder: Path, **options: Any) -> Any:
-        yield step_report(0)
-        signal.raise_signal(signal.SIGINT)
-        assert options["should_stop"]()
-        if worker_dies:
-            raise RuntimeError("DataLoader worker exited unexpectedly")
-
-    monkeypatch.setattr("napari_octa_sam2.training.recipes.train", steps)
-    result = run("train", "--recipe", "octa-nano", "--out", tmp_path)
-    assert result.exit_code == 1
-    assert "run the same command again" in result.stderr.splitlines()[-1]
-
-
-def test_unknown_recipe_is_refused(run: Run, tmp_path: Path) -> None:
-    text = error_of(run("train", "--recipe", "giga", "--out", tmp_path / "run"))
-    assert "expected a recipe of octa-nano" in text
-    assert not (tmp_path / "run").exists()
 
 
 def test_the_second_ctrl_c_stops_at_once() -> None:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from napari_octa_sam2.cli import app
@@ -20,34 +21,46 @@ from napari_octa_sam2.model.card import (
     read_record,
     write_figures,
 )
+from napari_octa_sam2.model.loading import file_sha256
 from napari_octa_sam2.model.registry import get_entry
 from napari_octa_sam2.protocol.records import Sample, Target, TaskReport
 from napari_octa_sam2.protocol.report import Report
-from napari_octa_sam2.training.fit import FitConfig
-from napari_octa_sam2.training.recipes import ClipConfig, Phase
-from napari_octa_sam2.training.record import export
 
-PHASES = (
-    Phase("1-a", {"volumes": 0.25, "rossa": 0.75}, ClipConfig(), FitConfig(steps=2)),
-    Phase("2-b", {"volumes": 1.0}, ClipConfig(frames=3), FitConfig(steps=2, seed=7)),
-)
-LOG = (
-    "step,loss,prompted_dice,tracked_dice,class_dice,learning_rate,seconds\n"
-    "0,2.0,0.1,nan,0.2,0.1,1800\n"
-    "1,1.0,0.3,nan,0.4,0.1,1800\n"
-)
+PHASES = [
+    {
+        "name": "1-a",
+        "data": {"volumes": 0.25, "rossa": 0.75},
+        "clip": {"frames": 1, "native": 160, "size": 256},
+        "fit": {"steps": 2, "clips": 4, "learning_rate": 4e-4, "seed": 0},
+    },
+    {
+        "name": "2-b",
+        "data": {"volumes": 1.0},
+        "clip": {"frames": 3, "native": 160, "size": 256},
+        "fit": {"steps": 2, "clips": 4, "learning_rate": 4e-4, "seed": 7},
+    },
+]
 
 
 @pytest.fixture
 def bundled(tmp_path, monkeypatch):
     """Weights of 6 and 4 parameters with their record, in place of octa-nano's."""
-    for phase in PHASES:
-        (tmp_path / phase.name).mkdir()
-        (tmp_path / phase.name / "log.csv").write_text(LOG)
+    path = tmp_path / "octa-nano.safetensors"
     weights = {"a": torch.zeros(2, 3), "refinement.b": torch.zeros(4)}
-    about = {"data": ["phantom", "ROSSA (MIT licence)"]}
-    path = export(weights, tmp_path, "octa-nano", PHASES, about)
-    sha256 = json.loads(path.with_suffix(".json").read_text())["sha256"]
+    save_file({k: v.half() for k, v in weights.items()}, path)
+    sha256 = file_sha256(path)
+    record = {
+        "recipe": "octa-nano",
+        "version": "1.0",
+        "sha256": sha256,
+        "data": ["phantom", "ROSSA (MIT licence)"],
+        "phases": PHASES,
+        "seconds": 7200,
+        "curves": {"1-a": {"hours": [1.0]}, "2-b": {"hours": [2.0]}},
+        "machine": {"torch": "2"},
+        "finished": "2026-01-01",
+    }
+    path.with_suffix(".json").write_text(json.dumps(record))
     monkeypatch.setattr(download, "BUNDLED_FOLDER", tmp_path)
     entry = replace(get_entry("octa-nano"), sha256=sha256)
     monkeypatch.setitem(registry.MODELS, "octa-nano", entry)
@@ -78,7 +91,7 @@ def test_the_card_tells_size_classes_and_training(bundled):
     assert card["parameters"] == {"network": 6, "refinement": 4}
     assert card["bytes"] == Path(card["path"]).stat().st_size
     assert card["classes"] == ["RV", "artery", "vein", "capillary", "vessel", "FAZ"]
-    assert card["training"]["phases"][1] == json.loads(json.dumps(asdict(PHASES[1])))
+    assert card["training"]["phases"][1] == PHASES[1]
     header, first, second = phase_rows(card["training"])
     assert dict(zip(header, first, strict=True)) == {
         "phase": "1-a",

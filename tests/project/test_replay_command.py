@@ -150,7 +150,6 @@ def test_what_is_no_project_is_refused(run: Run, scan: Path, tmp_path: Path) -> 
         ["--precision", "fp32"],
         ["--attention", "exact"],
         ["--no-refine"],
-        ["--refinement", "head.safetensors"],
     ],
 )
 def test_options_that_do_not_go_with_it_are_refused(

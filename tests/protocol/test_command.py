@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -87,9 +86,8 @@ def test_wrong_usage(run, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "used"),
     [
-        ([], {"refine": True, "refinement": None}),
-        (["--no-refine"], {"refine": False, "refinement": None}),
-        (["--refinement", "h.st"], {"refine": True, "refinement": Path("h.st")}),
+        ([], {"refine": True}),
+        (["--no-refine"], {"refine": False}),
     ],
 )
 def test_the_refinement_head_can_be_chosen(

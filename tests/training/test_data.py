@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from napari_octa_sam2.errors import ModelError, ReadError, TrainingError
+from napari_octa_sam2.model.appearance import COLOURS, Appearance, colour_table
 from napari_octa_sam2.project import store
 from napari_octa_sam2.prompts import PromptObject, PromptSet
-from napari_octa_sam2.model.appearance import COLOURS, Appearance, colour_table
 from napari_octa_sam2.training.config import DataConfig
 from napari_octa_sam2.training.data.drawing import Drawn, Mixture, Pool
 from napari_octa_sam2.training.data.formats import find_samples, write_annotated

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_octa_sam2.model.prompt_encoder import BOX_END, BOX_START, FIRST_CLASS
-from napari_octa_sam2.prompts import Prompt
+from napari_octa_sam2.prompts import SEGMENTABLE, Prompt
 
 BOX_CORNERS = (BOX_START, BOX_END)
 
@@ -44,7 +44,7 @@ def point_input(network: Any, chain: list[Prompt], grid: Grid) -> dict[str, Tens
     labels: list[int] = []
     if chain[0].whole is not None:
         coords.append((0.0, 0.0))
-        labels.append(FIRST_CLASS + network.classes.index(chain[0].whole))
+        labels.append(FIRST_CLASS + SEGMENTABLE.index(chain[0].whole))
     if chain[0].box is not None:
         row0, col0, row1, col1 = chain[0].box
         coords += [(col0, row0), (col1, row1)]

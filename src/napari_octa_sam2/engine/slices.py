@@ -41,7 +41,8 @@ class Slices:
         if self.passes.refinement is None:
             return None
         if self._read is None or self._read[0] != index:
-            self._read = index, self.passes.read(self._image(index))
+            grey = self._image(index).mean(1, keepdim=True)
+            self._read = index, self.passes.read(grey)
         return self._read[1]
 
     def forget(self) -> None:
@@ -51,9 +52,11 @@ class Slices:
 
     def _encoded(self, index: int) -> SliceFeatures:
         size = self.passes.network.image_size
-        channels = self._look.slices_of(index, len(self.data))
-        image = torch.cat([self._image(channel) for channel in channels], 1)
-        return self.passes.encode(network_input(image, size, self._look))
+        return self.passes.encode(network_input(self._image(index), size, self._look))
 
     def _image(self, index: int) -> torch.Tensor:
-        return windowed(np.asarray(self.data[index]), self._window)
+        """Return a slice in 0..1, with the others that make up its image."""
+        shown = self._look.slices_of(index, len(self.data))
+        return torch.cat(
+            [windowed(np.asarray(self.data[z]), self._window) for z in shown], 1
+        )

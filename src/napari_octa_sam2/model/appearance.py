@@ -49,11 +49,9 @@ class Appearance:
             raise ModelError(
                 f"expected colours of {', '.join(COLOURS)}, found {self.colours!r}"
             )
-        if self.composite and not (
-            len(self.composite) == 3 and set(self.composite) <= set(SLABS)
-        ):
+        if self.composite and sorted(self.composite) != sorted(SLABS):
             raise ModelError(
-                f"expected three of {', '.join(SLABS)}, found "
+                f"expected the three of {', '.join(SLABS)}, found "
                 f"{', '.join(self.composite)}"
             )
         if self.colours and self.composite:

@@ -297,7 +297,7 @@ def resource(name: str) -> Path:
 def _content(config: str | Path) -> DictConfig:
     from omegaconf import OmegaConf
 
-    content: DictConfig = OmegaConf.load(_find_config(config))  # type: ignore[assignment]
+    content: DictConfig = OmegaConf.load(find_config(config))  # type: ignore[assignment]
     if "model" not in content:
         raise ModelError(f"expected a key 'model' in {config}, found {list(content)}")
     return content
@@ -318,7 +318,14 @@ def _config_for(checkpoint: Path, config: str | Path | None) -> str | Path:
     return get_entry(max(fitting, key=len)).config
 
 
-def _find_config(config: str | Path) -> Path:
+def find_config(config: str | Path) -> Path:
+    """Return the file of a configuration, ours or one of the ``sam2`` package.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
     candidates = [Path(config), resource(f"configs/{config}")]
     if isinstance(config, str):
         candidates.append(Path(str(resources.files("sam2"))) / config)

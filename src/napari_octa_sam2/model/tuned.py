@@ -149,7 +149,7 @@ def put_weights(
     if adapters:
         bare = {k.removeprefix(ADAPTER): v for k, v in adapters.items()}
         apply_adapters(network, origin.adapter, bare)
-    if origin.class_points:
+    if origin.class_points and not getattr(network, "classes", ()):
         ask_by_points(network, origin.class_points)
     network.appearance = origin.appearance
     return head

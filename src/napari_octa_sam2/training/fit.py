@@ -21,8 +21,8 @@ from napari_octa_sam2.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from napari_octa_sam2.training.config import FitConfig, PromptConfig
-from napari_octa_sam2.training.data.clips import Clip, ClipConfig
+from napari_octa_sam2.training.config import ClipConfig, FitConfig, PromptConfig
+from napari_octa_sam2.training.data.clips import Clip
 from napari_octa_sam2.training.data.scenes import Source
 from napari_octa_sam2.training.folder import write_whole
 from napari_octa_sam2.training.losses import Criterion

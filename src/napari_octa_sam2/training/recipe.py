@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.model.adapters.config import AdapterConfig
 from napari_octa_sam2.training.config import (
+    ClipConfig,
     DataConfig,
     FitConfig,
     LossConfig,
     PromptConfig,
     TrainedConfig,
 )
-from napari_octa_sam2.training.data.clips import ClipConfig
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 SECTIONS = ("data", "clip", "prompts", "trained", "loss", "fit")
+WRONG = (ValueError, TypeError)  # a list or a number in the place of settings
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def read_recipe(
         values = OmegaConf.merge(content, top)
         values.phases = [OmegaConf.merge(common, phase, sections) for phase in phases]
         plain: Any = OmegaConf.to_container(values, resolve=True)
-    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+    except (OmegaConfBaseException, YAMLError, OSError, *WRONG) as error:
         raise TrainingError(
             f"{file.name} cannot be read as a recipe: {error}"
         ) from None

@@ -24,7 +24,7 @@ from napari_octa_sam2.model.loading import (
     build_refinement,
 )
 from napari_octa_sam2.model.refinement import RefinementHead
-from napari_octa_sam2.training.data.clips import ClipConfig
+from napari_octa_sam2.training.config import ClipConfig
 from napari_octa_sam2.training.data.splits import Split
 from napari_octa_sam2.training.fit import Fitting, StepReport, Task, report_row
 from napari_octa_sam2.training.fit import save_weights as save_trained
@@ -36,7 +36,7 @@ from napari_octa_sam2.training.folder import (
 )
 from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.parts import Trained, seed_all
-from napari_octa_sam2.training.plan import find_split, make_source
+from napari_octa_sam2.training.plan import GIVEN, find_split, make_source
 from napari_octa_sam2.training.recipe import Phase, Recipe, read_recipe
 from napari_octa_sam2.training.record import (
     as_used,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 
 INPUT_STEP = 32  # sides of the input are multiples of it
+DEPTH_SAMPLES = 8  # looked at to know how many slices samples have
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class _Run:
             trained,
             Task(
                 make_source(phase.data, self.split.training, phase.fit.seed),
-                phase.clip,
+                self._fitting_clip(phase),
                 phase.prompts,
                 Criterion(phase.loss),
                 phase.fit,
@@ -232,6 +233,16 @@ class _Run:
             own = trained.state_dict()
             trained.load_weights({k: v for k, v in before.items() if k in own})
         return trained
+
+    def _fitting_clip(self, phase: Phase) -> ClipConfig:
+        """Return clips that are no longer than the samples, where all are given."""
+        clip = phase.clip
+        if set(phase.data.mix) != {GIVEN} or clip.frames == 1:
+            return clip
+        looked_at = self.split.training[:DEPTH_SAMPLES]
+        deepest = max(len(sample.read().images) for sample in looked_at)
+        frames = min(clip.frames, deepest)
+        return replace(clip, frames=frames, least_frames=min(clip.least_frames, frames))
 
     def _input_size(self, clip: ClipConfig, whole: int) -> int:
         """Return the side of the input at which clips are seen as slices will be."""

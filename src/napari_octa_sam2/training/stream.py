@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.training.config import FitConfig
-from napari_octa_sam2.training.data.clips import Clip, ClipConfig, cut_clip
+from napari_octa_sam2.training.config import ClipConfig, FitConfig
+from napari_octa_sam2.training.data.clips import Clip, cut_clip
 from napari_octa_sam2.training.data.scenes import Source
 
 SCENES_TRIED = 60

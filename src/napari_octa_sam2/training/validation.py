@@ -14,7 +14,7 @@ from napari_octa_sam2.metrics.clicks import next_click
 from napari_octa_sam2.metrics.overlap import dice, iou
 from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import SEGMENTABLE, Prompt
-from napari_octa_sam2.training.data.clips import ClipConfig
+from napari_octa_sam2.training.config import ClipConfig
 from napari_octa_sam2.training.data.scenes import Sample, Scene
 
 MOST_OBJECTS = 4  # single objects of a sample, the largest

@@ -21,9 +21,9 @@ from napari_octa_sam2.training import simulate
 from napari_octa_sam2.training.config import PromptConfig, PromptKind
 from napari_octa_sam2.training.data.clips import Clip
 from napari_octa_sam2.training.features import (
-    LEVELS,
     FeatureMemo,
     Features,
+    encode,
     joined,
 )
 from napari_octa_sam2.training.losses import Criterion
@@ -218,28 +218,38 @@ class _Walk:
 
     def _encoded(self, images: Tensor) -> Features:
         """Return the features of all slices; one after another to save memory."""
-        network = self.network
+        network, memo = self.network, self.parts.memo
         size, look = network.image_size, appearance_of(network)
+        decoder = network.sam_mask_decoder
 
-        def encode(part: Tensor) -> Features:
-            found = network.image_encoder(network_input(part, size, look))
-            return {key: list(found[key]) for key in LEVELS}
+        def encoded(part: Tensor) -> Features:
+            scaled = network_input(part, size, look)
+            return encode(network.image_encoder, scaled, thrifty=self._saves)
 
-        if self.parts.memo is not None:
-            memo = self.parts.memo
-            backbone = joined([memo.of(image[None], encode) for image in images])
-        elif self.checkpointing:
-            backbone = joined([self._saving(encode, image[None]) for image in images])
-        else:
-            backbone = encode(images)
-        if network.use_high_res_features_in_sam:
-            decoder, fine = network.sam_mask_decoder, backbone["backbone_fpn"]
-            fine[0], fine[1] = decoder.conv_s0(fine[0]), decoder.conv_s1(fine[1])
-        return backbone
+        def with_fine_levels(backbone: Features) -> Features:
+            if network.use_high_res_features_in_sam:
+                fine = backbone["backbone_fpn"]
+                fine[0], fine[1] = decoder.conv_s0(fine[0]), decoder.conv_s1(fine[1])
+            return backbone
+
+        if memo is not None:
+            found = joined([memo.of(image[None], encoded) for image in images])
+            return with_fine_levels(found)
+        if not self._saves:
+            return with_fine_levels(encoded(images))
+        parts = [
+            self._saving(lambda part: with_fine_levels(encoded(part)), image[None])
+            for image in images
+        ]
+        return joined(parts)
+
+    @property
+    def _saves(self) -> bool:
+        return self.checkpointing and torch.is_grad_enabled()
 
     def _saving(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Return ``work(*arguments)``; with checkpointing, keep no activation of it."""
-        if self.checkpointing and torch.is_grad_enabled():
+        if self._saves:
             return checkpoint(work, *arguments, use_reentrant=False)
         return work(*arguments)
 
@@ -475,13 +485,20 @@ def _to_input(points: Points | None, scale: float) -> Points | None:
     return None if points is None else (points[0] * scale, points[1])
 
 
-def _features_of(network: Any, backbone: dict[str, Any], rows: Tensor) -> Any:
-    """Return the features of slices `rows`, one row an object, as SAM 2 wants them."""
-    chosen = {
-        "backbone_fpn": [f[rows] for f in backbone["backbone_fpn"]],
-        "vision_pos_enc": [f[rows] for f in backbone["vision_pos_enc"]],
-    }
-    return network._prepare_backbone_features(chosen)[1:]
+def _features_of(network: Any, backbone: Features, rows: Tensor) -> Any:
+    """Return the features of slices `rows`, one row an object, as SAM 2 wants them.
+
+    That is tokens ``(places, rows, channels)`` of each level, the positions of the
+    coarsest (of the others nobody asks), and the levels' sizes.
+    """
+    levels = backbone["backbone_fpn"][-network.num_feature_levels :]
+    positions = backbone["vision_pos_enc"][-1][:1].expand(len(rows), -1, -1, -1)
+    sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
+    return [_tokens(level[rows]) for level in levels], [_tokens(positions)], sizes
+
+
+def _tokens(level: Tensor) -> Tensor:
+    return level.flatten(2).permute(2, 0, 1)
 
 
 def _dice(predicted: Tensor, truth: Tensor) -> Tensor:

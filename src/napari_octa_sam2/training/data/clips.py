@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -11,101 +11,13 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.prompts import SEGMENTABLE
-from napari_octa_sam2.training.data.effects import apply_effects, check_effects
+from napari_octa_sam2.training.config import ClipConfig
+from napari_octa_sam2.training.data.effects import apply_effects
 from napari_octa_sam2.training.data.scenes import Scene
 
 ONE_OBJECT = -1  # instead of the index of a class asked for as a whole
 FAZ_SHARE = 0.3  # of the single objects on slices that show it
-
-
-@dataclass(frozen=True)
-class ClipConfig:
-    """How clips are cut.
-
-    Parameters
-    ----------
-    frames : int
-        Slices in a clip; scenes with one slice give clips of that slice repeated
-        with fresh noise, as the projections of one scan look alike.
-    least_frames : int
-        Fewest slices, if the number is drawn anew for every step; 0 for always
-        `frames`.
-    crop : bool
-        Whether a clip is a window of the slices; else they are scaled to `native`.
-    native : int
-        Side of the clip in pixels, at which masks are refined.
-    size : int
-        Side of the network's input, to which the clip is scaled; 0 scales it as the
-        model scales whole slices of the data.
-    objects : int
-        Objects followed in a clip; without any, a clip teaches the classes alone.
-    labels : tuple of str
-        Classes that objects are taken from; all that have truth if empty.
-    zoom : tuple of float
-        Smallest and largest magnification, drawn evenly in its logarithm: pixels
-        of other scanners, and of other fields.
-    tilt : float
-        Largest rotation besides quarter turns, in degrees.
-    quarter_turns, mirror : bool
-        Whether clips are turned by quarters, and mirrored, at random.
-    max_stride : int
-        Largest step between two slices of the clip; 0 for as far as they reach.
-    whole : float
-        Share of objects that are a whole class, asked for by name.
-    pieces : float
-        Share of the others that are one connected piece: of all large vessels, as
-        data sets outline them, or else of the FAZ.
-    absent : float
-        Share of whole classes that may be absent from the clip.
-    min_area : int
-        Smallest area of a single object on the first slice, in pixels of the clip.
-    effects : mapping of str to float
-        Share of clips that each of `training.data.effects.EFFECTS` changes; one draw
-        serves all slices of a clip.
-    """
-
-    frames: int = 1
-    least_frames: int = 0
-    crop: bool = True
-    native: int = 160
-    size: int = 256
-    objects: int = 4
-    labels: tuple[str, ...] = ()
-    zoom: tuple[float, float] = (0.85, 2.0)
-    tilt: float = 15.0
-    quarter_turns: bool = True
-    mirror: bool = True
-    max_stride: int = 2
-    whole: float = 0.5
-    pieces: float = 0.5
-    absent: float = 0.15
-    min_area: int = 24
-    effects: dict[str, float] = field(default_factory=lambda: {"scanner": 1.0})
-
-    def __post_init__(self) -> None:
-        check_effects(self.effects)
-        if unknown := sorted(set(self.labels) - set(SEGMENTABLE)):
-            raise TrainingError(
-                f"expected classes of {', '.join(SEGMENTABLE)}, found {unknown[0]!r}"
-            )
-        if self.frames < 1 or self.native < 16 or self.objects < 0:
-            raise TrainingError(
-                "expected at least one slice, 16 pixels a side and no negative number "
-                f"of objects in a clip, found {self.frames}, {self.native} and "
-                f"{self.objects}"
-            )
-
-    @property
-    def repeats(self) -> bool:
-        """Whether the same slices come again unchanged."""
-        still = self.zoom == (1.0, 1.0) and self.tilt == 0
-        return still and not self.crop and not any(self.effects.values())
-
-    def draw_frames(self, rng: np.random.Generator) -> int:
-        """Return the number of slices in the clips of a step."""
-        return int(rng.integers(self.least_frames or self.frames, self.frames + 1))
 
 
 @dataclass(frozen=True)

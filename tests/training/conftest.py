@@ -1,0 +1,104 @@
+"""Data sets and networks that are small enough to train on in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from napari_octa_sam2.model.loading import build_network, resource
+from napari_octa_sam2.training.data.formats import write_annotated
+from napari_octa_sam2.volume.phantom import make_enface
+
+SIDE = 96
+SLABS = ("FULL", "ILM_OPL", "OPL_BM")
+
+
+def eye(seed: int, depth: int = 1) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return slices ``(depth, SIDE, SIDE)`` that look alike, and what is in them."""
+    drawn = make_enface(seed, 2 * SIDE, pairs=3, faz_diameter_mm=0.5, quality=0.9)
+    centre = slice(SIDE // 2, SIDE // 2 + SIDE)
+    image, masks = drawn[0][centre, centre], drawn[1]
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 6, (depth, *image.shape))
+    slices = np.clip(image + noise, 0, 255).astype(np.uint8)
+    return slices, {name: mask[centre, centre] for name, mask in masks.items()}
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_pair(folder: Path, name: str, seed: int) -> None:
+    """Write an image, and its large vessels, as ROSSA's are."""
+    slices, masks = eye(seed)
+    save(folder / "image" / f"{name}.png", slices[0])
+    save(folder / "label" / f"{name}.png", masks["RV"].astype(np.uint8) * 255)
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images of three subjects, with their vessels."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for seed in range(3):
+        write_pair(folder, f"eye{seed}", seed)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three projections of three subjects, as OCTA-500 has them."""
+    folder = tmp_path_factory.mktemp("maps") / "OCTA_3M"
+    for seed, subject in enumerate(("10301", "10302", "10303")):
+        slices, masks = eye(seed, len(SLABS))
+        for slab, pixels in zip(SLABS, slices, strict=True):
+            save(folder / "ProjectionMaps" / f"OCTA({slab})" / f"{subject}.bmp", pixels)
+        for place, kind in (("GT_LargeVessel", "RV"), ("GT_FAZ", "FAZ")):
+            save(folder / place / f"{subject}.bmp", masks[kind].astype(np.uint8) * 255)
+    return folder.parent
+
+
+@pytest.fixture(scope="session")
+def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three short volumes of three subjects, all slices annotated."""
+    folder = tmp_path_factory.mktemp("sequences")
+    for seed in range(3):
+        slices, masks = eye(seed, 8)
+        labels = np.where(masks["FAZ"], 1, 2 * masks["RV"]).astype(np.uint8)
+        write_annotated(
+            folder / f"eye{seed}",
+            slices,
+            np.repeat(labels[None], len(slices), 0),
+            classes={1: "FAZ", 2: "RV"},
+            labelled=range(len(slices)),
+            name=f"eye{seed}",
+            subject=f"eye{seed}",
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plain SAM 2 network of octa-nano's size with random weights."""
+    path = tmp_path_factory.mktemp("stock") / "stock.pt"
+    content = yaml.safe_load(resource("configs/octa-nano.yaml").read_text("utf-8"))
+    del content["refinement"]
+    settings = content["model"]
+    settings["_target_"] = "sam2.modeling.sam2_base.SAM2Base"
+    settings["image_size"] = 128
+    del settings["classes"], settings["decoder_width"]
+    config = path.with_suffix(".yaml")
+    config.write_text(yaml.safe_dump(content), "utf-8")
+    torch.manual_seed(0)
+    network = build_network(config)
+    with torch.no_grad():
+        # random weights would call every object absent
+        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(4.0)
+    torch.save({"model": network.state_dict()}, path)
+    return path
