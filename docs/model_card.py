@@ -157,7 +157,11 @@ def render(card: Mapping[str, Any]) -> str:
             "classes": ", ".join(card["classes"]),
             "data": "\n".join(f"- {DATA.get(n, n)}" for n in training["data"]),
             "command": f"napari-octa-sam2 train --recipe {training['recipe']} "
-            + ("--rossa FOLDER " if with_rossa else "")
+            + (
+                "--data rossa/train_manual --data rossa/train_sam "
+                if with_rossa
+                else ""
+            )
             + "--out DIR",
             "hours": training["seconds"] / 3600,
             "machine": ", ".join(f"{k} {v}" for k, v in training["machine"].items()),

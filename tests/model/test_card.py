@@ -200,7 +200,7 @@ def test_the_page_is_made_from_the_record(bundled):
     write_figures(record_of(bundled), report(bundled.sha256, 0.5, 0.75))
     text = page.render(model_card(bundled))
     assert f"| SHA-256 | `{bundled.sha256}` |" in text
-    assert "train --recipe octa-nano --rossa FOLDER --out DIR" in text
+    assert "train --recipe octa-nano --data rossa/train_manual" in text
     assert "2.0 hours on one machine" in text
     assert (
         "| 2-b | 100% volumes | 4 of 3 x 160 px at 256 | 2 | 0.0004 | 7 | 1.00 |"

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 
 from napari_octa_sam2.engine.frames import (
@@ -33,10 +32,8 @@ from napari_octa_sam2.model.appearance import (
 from napari_octa_sam2.model.class_points import SIDE, ask_by_points
 from napari_octa_sam2.model.loading import (
     LoadedModel,
-    build_network,
     file_sha256,
     load_model,
-    resource,
 )
 from napari_octa_sam2.model.tuned import (
     ADAPTER,
@@ -51,25 +48,6 @@ from napari_octa_sam2.prompts import Prompt
 CLICK = Prompt(1, 1, ((20, 24),), (1,))
 LORA = AdapterConfig("lora", rank=4, alpha=8, targets=("q", "v"))
 POINTS = {"RV": (150.0, 50.0), "FAZ": (50.0, 150.0)}
-
-
-@pytest.fixture(scope="module")
-def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plain SAM 2 network of octa-nano's size with random weights."""
-    path = tmp_path_factory.mktemp("stock") / "stock.pt"
-    content = yaml.safe_load(resource("configs/octa-nano.yaml").read_text("utf-8"))
-    settings = content["model"]
-    del content["refinement"], settings["classes"], settings["decoder_width"]
-    settings["_target_"] = "sam2.modeling.sam2_base.SAM2Base"
-    settings["image_size"] = 128
-    path.with_suffix(".yaml").write_text(yaml.safe_dump(content), "utf-8")
-    torch.manual_seed(0)
-    network = build_network(path.with_suffix(".yaml"))
-    with torch.no_grad():
-        # random weights would call every object absent
-        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(4.0)
-    torch.save({"model": network.state_dict()}, path)
-    return path
 
 
 @pytest.fixture

@@ -6,11 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import yaml
 from PIL import Image
 
-from napari_octa_sam2.model.loading import build_network, resource
 from napari_octa_sam2.training.data.formats import write_annotated
 from napari_octa_sam2.volume.phantom import make_enface
 
@@ -81,24 +78,3 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
             subject=f"eye{seed}",
         )
     return folder
-
-
-@pytest.fixture(scope="session")
-def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plain SAM 2 network of octa-nano's size with random weights."""
-    path = tmp_path_factory.mktemp("stock") / "stock.pt"
-    content = yaml.safe_load(resource("configs/octa-nano.yaml").read_text("utf-8"))
-    del content["refinement"]
-    settings = content["model"]
-    settings["_target_"] = "sam2.modeling.sam2_base.SAM2Base"
-    settings["image_size"] = 128
-    del settings["classes"], settings["decoder_width"]
-    config = path.with_suffix(".yaml")
-    config.write_text(yaml.safe_dump(content), "utf-8")
-    torch.manual_seed(0)
-    network = build_network(config)
-    with torch.no_grad():
-        # random weights would call every object absent
-        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(4.0)
-    torch.save({"model": network.state_dict()}, path)
-    return path

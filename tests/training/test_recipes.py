@@ -31,7 +31,7 @@ class Small:
     """How a recipe is made small.
 
     Rates of recipes for trained checkpoints are raised where random weights would
-    hardly move in 20 steps; objects are of one class, and dropout and effects left
+    hardly move in 20 steps; subjects or classes are one, and dropout and effects left
     out, where these would change the loss more than so few steps do.
     """
 
@@ -53,7 +53,14 @@ SMALL = {
     "octa-nano": Small(model=None, changes=("clip.objects=2", "fit.clips=2")),
     "refinement": Small(changes=("fit.clips=2",)),
     "sam-med2d": Small(),
-    "sam-octa": Small("maps", changes=("data.folds=3", "trained.parts.adapters=1e-2")),
+    "sam-octa": Small(
+        "maps",
+        changes=(
+            *("data.folds=3", "data.subjects=1", "clip.labels=[RV]", "clip.whole=1"),
+            "clip.effects={brightness: 0, contrast: 0}",
+            "trained.parts.adapters=1e-2",
+        ),
+    ),
     "sam-octa2": Small(
         "sequences",
         changes=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -309,7 +310,10 @@ class Fitting:
             self.share,
         )
         loader = torch.utils.data.DataLoader(
-            stream, batch_size=None, num_workers=config.workers
+            stream,
+            batch_size=None,
+            num_workers=config.workers,
+            multiprocessing_context=_workers_context() if config.workers else None,
         )
         batches: list[Clip] = []
         for batch in loader:

@@ -271,9 +271,9 @@ def _card(recipe: Recipe, record: Mapping[str, Any], folder: TrainingFolder) -> 
             "",
             piped(facts),
             "",
-            f"Learned from {counts['training']} samples of "
-            f"{', '.join(record['data'])}; names and hashes of the files are in "
-            f"`{folder.record.name}`, all settings in the recipe beside this card.",
+            f"Learned from {', '.join(record['data'])}: {counts['training']} samples. "
+            f"Names and hashes of their files are in `{folder.record.name}`, all "
+            "settings in the recipe beside this card.",
             "",
             judged,
             "",

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 
 INPUT_STEP = 32  # sides of the input are multiples of it
+LOCK_WAIT = 10.0  # seconds; workers of a killed process hold it a little longer
 DEPTH_SAMPLES = 8  # looked at to know how many slices samples have
 
 
@@ -180,7 +181,8 @@ class _Run:
         )
         if self.main:
             keep_rows(self.folder.log, phase.name, fitting.step)
-            keep_rows(self.folder.validation, phase.name, fitting.step + 1)
+            judged = 0 if fitting.baseline is None else fitting.step + 1
+            keep_rows(self.folder.validation, phase.name, judged)
         validate = None
         if self.split.validation:
             validate = self._validation(trained, phase)
@@ -339,7 +341,7 @@ def _alone(folder: TrainingFolder) -> Iterator[None]:
         return
     lock = folder.lock()
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=LOCK_WAIT)
     except filelock.Timeout:
         raise TrainingError(
             f"{folder.path} is being trained by another process; wait for it, or stop "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import SEGMENTABLE, Prompt
 from napari_octa_sam2.training.config import ClipConfig
 from napari_octa_sam2.training.data.scenes import Sample, Scene
+from napari_octa_sam2.training.folder import write_whole
 
 MOST_OBJECTS = 4  # single objects of a sample, the largest
 PICTURE_SIDE = 256
@@ -147,7 +149,9 @@ def write_picture(file: Path, judged: Sequence[Judged], most: int = 4) -> None:
     for column, tile in enumerate(tiles):
         strip.paste(tile, (column * PICTURE_SIDE, 0))
     file.parent.mkdir(parents=True, exist_ok=True)
-    strip.save(file)
+    content = io.BytesIO()
+    strip.save(content, "PNG")
+    write_whole(file, content.getvalue())
 
 
 def _objects(
