@@ -134,6 +134,7 @@ Procedural phantoms of this package (`volume/phantom`), drawn anew by seed: dept
 ROSSA (`train_manual`, `train_sam`: 718 en-face images with vessel masks), published
   with OCTA-FRNet under the MIT licence, copyright 2023 Haojian Ning.""",
 }
+ROSSA = "--data rossa/train_manual --data rossa/train_sam "
 MEASURED = """\
 A simulated annotator prompts, and every answer is scored, on samples that were not
 trained on: `napari-octa-sam2 evaluate --protocol clicks`, see

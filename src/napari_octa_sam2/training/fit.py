@@ -408,3 +408,8 @@ def _attention_on(device: torch.device) -> AbstractContextManager[None]:
         return sdpa_kernel([SDPBackend.MATH])
     kernels = set(SDPBackend.__members__.values()) - {SDPBackend.ERROR}
     return sdpa_kernel(list(kernels))
+
+
+def _workers_context() -> str | None:
+    """Return how workers start: forked ones end with a process that is killed."""
+    return "fork" if sys.platform == "linux" else None
