@@ -14,12 +14,18 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_octa_sam2.demo import annotate, run_demo, vessels_and_faz
-from napari_octa_sam2.layers import volume_layers
+from napari_octa_sam2.layers import labels_layer, volume_layers
 from napari_octa_sam2.model.loading import load_model
+from napari_octa_sam2.training.folder import ROOT_VARIABLE
+from napari_octa_sam2.volume import LabelSet
 from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
+from napari_octa_sam2.widgets._train_data import LayerPair
 
 IMAGES = Path(__file__).parent / "images"
 PATIENCE = 600.0
+ANNOTATED = 4  # slices of a phantom
+STEPS = 60
+SMALL = "clip.native=128 fit.clips=1 fit.workers=0 fit.validate_every=15"
 DICE = {"prompted_dice": "-", "tracked_dice": "--", "class_dice": ":"}
 
 
@@ -65,6 +71,46 @@ def segment_dock() -> None:
         path = str(IMAGES / f"{name}.png")
         viewer.screenshot(path, canvas_only=False, flash=False)
     viewer.theme = "dark"
+    viewer.close()
+
+
+def annotated_phantom(viewer: napari.Viewer, seed: int) -> LayerPair:
+    """Show a phantom whose slices with the largest vessels have labels."""
+    volume = make_phantom(PhantomConfig(seed=seed)).volume
+    truth = vessels_and_faz(volume.labels["objects"], volume.geometry.spacing[0])
+    areas = (truth.data == 1).sum((1, 2))
+    few = np.zeros_like(truth.data)
+    chosen = np.sort(areas.argsort()[-ANNOTATED:])
+    few[chosen] = truth.data[chosen]
+    ((data, arguments, _), *_) = volume_layers(volume)
+    image = viewer.add_image(data, **arguments, contrast_limits=(0, 160))
+    drawn = LabelSet(few, truth.names, truth.classes)
+    data, arguments, _ = labels_layer(drawn, volume.geometry, f"{volume.name} labels")
+    labels = viewer.add_labels(data, **arguments, opacity=0.5)
+    viewer.dims.set_current_step(0, int(areas.argmax()))
+    return LayerPair(image, labels, "RV")
+
+
+def train_dock() -> None:
+    """Fine-tune the bundled model on slices of two phantoms, for a minute."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1400, 1250)
+    pairs = [annotated_phantom(viewer, seed) for seed in (4, 3)]
+    pairs[0].image.visible = pairs[0].labels.visible = False
+    _, widget = viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Train")
+    wait(lambda: not widget.runner.busy)
+    for pair in pairs:
+        widget.data.sources.add(pair)
+    widget.recipe.unit.setCurrentText("steps")
+    widget.recipe.amount.setValue(STEPS)
+    widget.recipe.settings.setText(SMALL)
+    widget.start()
+    state = widget.training.state
+    wait(lambda: state.text().startswith(("Finished", "Failed")))
+    viewer.reset_view()
+    wait(lambda: widget.training.picture.height() > widget.training.picture.width())
+    widget.verticalScrollBar().setValue(widget.run.y())
+    viewer.screenshot(str(IMAGES / "train.png"), canvas_only=False, flash=False)
     viewer.close()
 
 
@@ -132,8 +178,10 @@ def quality_curve() -> None:
 
 if __name__ == "__main__":
     os.environ["NAPARI_OCTA_SAM2_PROJECTS"] = mkdtemp()
+    os.environ[ROOT_VARIABLE] = mkdtemp()
     IMAGES.mkdir(exist_ok=True)
     training_curves()
     quality_curve()
     overview()
     segment_dock()
+    train_dock()

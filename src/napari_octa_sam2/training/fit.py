@@ -191,7 +191,7 @@ class Fitting:
         self.optimiser.zero_grad(set_to_none=True)
         losses: list[Tensor] = []
         # activations that are computed again need the kernels of the first time
-        with _attention_on(self.accelerator.device):
+        with _attention_on(self.accelerator.device, config.precision):
             for number, batch in enumerate(batches):
                 turn = self.step * config.accumulate + number
                 with _precision_of(self.accelerator.device, config.precision):
@@ -401,10 +401,10 @@ def _precision_of(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, kind, enabled=kind is not None)
 
 
-def _attention_on(device: torch.device) -> AbstractContextManager[None]:
+def _attention_on(device: torch.device, precision: str) -> AbstractContextManager[None]:
     """Return the context with the kernels of attention that suit a device."""
-    if device.type == "cpu":
-        # its backward pass of fused attention is the slower one in bfloat16
+    if device.type == "cpu" and precision == "bf16":
+        # on a CPU the backward pass of the fused kernel is the slower one in bfloat16
         return sdpa_kernel([SDPBackend.MATH])
     kernels = set(SDPBackend.__members__.values()) - {SDPBackend.ERROR}
     return sdpa_kernel(list(kernels))

@@ -15,10 +15,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_octa_sam2.engine.options import ATTENTIONS, DEVICES
-from napari_octa_sam2.model.registry import get_entry, model_names
 from napari_octa_sam2.widgets._controls import Act, button, let_shrink, row_of
+from napari_octa_sam2.widgets._model_chooser import ModelChooser
 
-LOCAL_CHECKPOINT = "Local checkpoint …"
 LABEL_FORMATS = "OME-Zarr (*.ome.zarr);;NIfTI (*.nii.gz);;TIFF (*.tif);;NumPy (*.npy)"
 PROMPT_FORMAT = "Prompts (*.json)"
 
@@ -31,18 +30,11 @@ class SourcePanel(QGroupBox):
 
     def __init__(self) -> None:
         super().__init__("Source")
-        self._checkpoint = ""
         self._image = create_widget(annotation=Image, label="Image")
-        self._model = QComboBox()
-        for name in model_names():
-            entry = get_entry(name)
-            size = f" ({entry.size_mb:.0f} MB download)" if entry.url else ""
-            self._model.addItem(f"{entry.title}{size}", name)
-        self._model.addItem(LOCAL_CHECKPOINT, "")
+        self._model = ModelChooser()
         self._device = QComboBox()
         self._device.addItems(DEVICES)
-        for chooser in (self._image.native, self._model):
-            let_shrink(chooser)
+        let_shrink(self._image.native)
         form = QFormLayout(self)
         form.addRow("Image", self._image.native)
         form.addRow("Model", self._model)
@@ -55,9 +47,12 @@ class SourcePanel(QGroupBox):
         )
         form.addRow("Attention", self._attention)
         self._image.changed.connect(lambda: self.image_changed.emit())
-        self._model.activated.connect(self._model_chosen)
-        for chosen in (self._device, self._attention):
-            chosen.activated.connect(lambda: self.engine_changed.emit())
+        for chosen in (
+            self._model.chosen,
+            self._device.activated,
+            self._attention.activated,
+        ):
+            chosen.connect(lambda: self.engine_changed.emit())
 
     @property
     def image(self) -> Image | None:
@@ -71,14 +66,11 @@ class SourcePanel(QGroupBox):
     @property
     def model(self) -> str:
         """Name or path of the chosen model."""
-        return self._model.currentData() or self._checkpoint
+        return self._model.model
 
     @model.setter
     def model(self, name_or_path: str) -> None:
-        index = self._model.findData(name_or_path)
-        self._checkpoint = "" if index >= 0 else name_or_path
-        self._model.setCurrentIndex(index if index >= 0 else self._model.count() - 1)
-        self.engine_changed.emit()
+        self._model.model = name_or_path
 
     @property
     def device(self) -> str:
@@ -97,14 +89,6 @@ class SourcePanel(QGroupBox):
     def reset_choices(self) -> None:
         """Offer the layers that the viewer has now."""
         self._image.reset_choices()
-
-    def _model_chosen(self) -> None:
-        if self._model.currentData():
-            self.engine_changed.emit()
-            return
-        kinds = "Checkpoints (*.pt *.pth *.safetensors)"
-        path, _ = QFileDialog.getOpenFileName(self, "Checkpoint", "", kinds)
-        self.model = path or model_names()[0]
 
 
 class ResumePanel(QGroupBox):

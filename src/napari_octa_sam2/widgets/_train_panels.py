@@ -27,10 +27,10 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_octa_sam2.model.registry import get_entry, model_names
 from napari_octa_sam2.project.store import SUFFIX, projects_folder
 from napari_octa_sam2.prompts import CLASSES, SEGMENTABLE
 from napari_octa_sam2.widgets._controls import button, let_shrink, row_of
+from napari_octa_sam2.widgets._model_chooser import ModelChooser
 from napari_octa_sam2.widgets._projection_panels import LayerChooser
 from napari_octa_sam2.widgets._train_data import (
     PARTS,
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from napari_octa_sam2.training.recipe import Recipe
 
 Action = Callable[[], object]
-CHECKPOINT, FROM_SCRATCH = "Local checkpoint …", "Random weights"
-KINDS = "Checkpoints (*.pt *.pth *.safetensors)"
 DATA_KINDS = "Annotated slices or index (*.npz *.json);;All files (*)"
 LIST_LINES, REPORT_LINES = 4, 9
 
@@ -175,45 +173,6 @@ class DataPanel(QGroupBox):
         path, _ = QFileDialog.getOpenFileName(self, "Data set", "", DATA_KINDS)
         if path:
             self.sources.add(Path(path))
-
-
-class ModelChooser(QComboBox):
-    """The networks by name, or a file."""
-
-    chosen = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._file = ""
-        for name in model_names():
-            self.addItem(get_entry(name).title, name)
-        self.addItem(CHECKPOINT, "")
-        let_shrink(self)
-        self.activated.connect(self._activated)
-
-    @property
-    def model(self) -> str:
-        """Name or path of the chosen one; empty for random weights."""
-        return str(self.currentData() or self._file)
-
-    @model.setter
-    def model(self, name: str) -> None:
-        index = self.findData(name) if name else -1
-        self._file = "" if index >= 0 else name
-        last = self.count() - 1
-        self.setItemText(last, Path(name).name if self._file else CHECKPOINT)
-        if not name:
-            self.setItemText(last, FROM_SCRATCH)
-        self.setEnabled(bool(name))
-        self.setCurrentIndex(index if index >= 0 else last)
-        self.setToolTip(name)
-        self.chosen.emit()
-
-    def _activated(self) -> None:
-        if not self.currentData():
-            path, _ = QFileDialog.getOpenFileName(self, "Checkpoint", "", KINDS)
-            self.model = path or self._file or model_names()[0]
-        self.model = self.model
 
 
 class RecipePanel(QGroupBox):
