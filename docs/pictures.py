@@ -25,7 +25,7 @@ IMAGES = Path(__file__).parent / "images"
 PATIENCE = 600.0
 ANNOTATED = 4  # slices of a phantom
 STEPS = 60
-SMALL = "clip.native=128 fit.clips=1 fit.workers=0 fit.validate_every=15"
+SMALL = "clip.native=128 fit.clips=1 fit.workers=0 fit.validate_every=20"
 DICE = {"prompted_dice": "-", "tracked_dice": "--", "class_dice": ":"}
 
 
@@ -37,6 +37,12 @@ def wait(until: Callable[[], bool]) -> None:
             raise TimeoutError("the viewer did not get there")
         QApplication.processEvents()
         time.sleep(0.01)
+
+
+def settle() -> None:
+    """Let the viewer lay out and draw what has changed."""
+    began = time.monotonic()
+    wait(lambda: time.monotonic() - began > 1)
 
 
 def segment_dock() -> None:
@@ -66,8 +72,7 @@ def segment_dock() -> None:
         wait(lambda: not widget.runner.busy)
     for theme, name in (("dark", "segment"), ("light", "segment-light")):
         viewer.theme = theme
-        began = time.monotonic()
-        wait(lambda began=began: time.monotonic() - began > 1)
+        settle()
         path = str(IMAGES / f"{name}.png")
         viewer.screenshot(path, canvas_only=False, flash=False)
     viewer.theme = "dark"
@@ -94,7 +99,7 @@ def annotated_phantom(viewer: napari.Viewer, seed: int) -> LayerPair:
 def train_dock() -> None:
     """Fine-tune the bundled model on slices of two phantoms, for a minute."""
     viewer = napari.Viewer()
-    viewer.window.resize(1400, 1250)
+    viewer.window.resize(1250, 1200)
     pairs = [annotated_phantom(viewer, seed) for seed in (4, 3)]
     pairs[0].image.visible = pairs[0].labels.visible = False
     _, widget = viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Train")
@@ -108,9 +113,12 @@ def train_dock() -> None:
     state = widget.training.state
     wait(lambda: state.text().startswith(("Finished", "Failed")))
     viewer.reset_view()
-    wait(lambda: widget.training.picture.height() > widget.training.picture.width())
+    wait(lambda: widget.training.picture.height() > 50)
+    settle()
     widget.verticalScrollBar().setValue(widget.run.y())
-    viewer.screenshot(str(IMAGES / "train.png"), canvas_only=False, flash=False)
+    settle()
+    shot = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False))
+    shot.convert("RGB").save(IMAGES / "train.png", optimize=True)
     viewer.close()
 
 

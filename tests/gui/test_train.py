@@ -456,7 +456,7 @@ def test_a_process_that_is_killed_leaves_its_last_words(qtbot, widget, data):
     folder = TrainingFolder(widget._path)
     with folder.output.open("a") as output:
         output.write("Killed\n")
-    os.kill(_train_process.pid(folder.path), signal.SIGKILL)
+    os.kill(_train_process._processes[folder.path].pid, signal.SIGKILL)
     wait_for(qtbot, widget, "interrupted")
     assert "Resume goes on" in widget.training.state.text()
     assert "Killed" in widget.training.state.text()

@@ -103,8 +103,13 @@ class Trained(nn.Module):
         ]
 
     def set_training(self, mode: bool) -> None:
-        """Switch between training and use; statistics follow the configuration."""
+        """Switch between training and use; what is not trained is always in use.
+
+        Statistics of batch normalisation follow the configuration.
+        """
         self.train(mode)
+        for part in self.network.children():
+            part.train(mode and any(p.requires_grad for p in part.parameters()))
         if not self.config.batch_statistics:
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm2d):

@@ -1,24 +1,44 @@
-"""What all docks have: how they end, buttons, rows."""
+"""What all docks have: a line of status, how they end, buttons, rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QScrollArea, QWidget
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QWidget,
+)
 
 from napari_octa_sam2.widgets._keys import COMMANDS, caption
 
 Act = Callable[[str], Any]  # does what is called so
+Action = Callable[[], Any]
 
 
 class Dock(QScrollArea):
-    """A dock that notices its end, whichever way it is closed."""
+    """A dock that says what goes on, and notices its end, however it is closed."""
 
     def __init__(self) -> None:
         super().__init__()
         self._stopped = False
+        self.status = QLabel(wordWrap=True)
+
+    def say(self, text: str) -> None:
+        """Show a line of status."""
+        self.status.setText(text)
+
+    def warn(self, text: str) -> None:
+        """Warn of something that cannot be done."""
+        show_warning(text)
+        self.say(text)
 
     def stop(self) -> None:
         """Let go of viewer and threads; called once."""
@@ -45,7 +65,14 @@ def key_button(name: str, act: Act) -> QPushButton:
     return button(caption(name), lambda: act(name), COMMANDS[name].tip)
 
 
-def button(text: str, action: Callable[[], Any], tip: str = "") -> QPushButton:
+def with_key(button: QPushButton, key: str) -> QPushButton:
+    """Put a key on a button, and show it there."""
+    button.setText(f"{button.text()} [{key}]")
+    button.setShortcut(QKeySequence(key))
+    return button
+
+
+def button(text: str, action: Action, tip: str = "") -> QPushButton:
     button = QPushButton(text)
     button.setToolTip(tip)
     button.clicked.connect(lambda: action())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
@@ -18,10 +18,9 @@ from qtpy.QtWidgets import (
 
 from napari_octa_sam2.volume.slabs import HOW
 from napari_octa_sam2.volume.surfaces import DepthLimit
-from napari_octa_sam2.widgets._controls import button, row_of
+from napari_octa_sam2.widgets._controls import Action, button, row_of
 
 SLICE, ESTIMATED = "Slice", "Estimated surface"
-Action = Callable[[], None]
 
 
 class LayerChooser(QComboBox):

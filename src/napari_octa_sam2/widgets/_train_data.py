@@ -65,6 +65,8 @@ class LayerPair:
         ------
         VolumeError
             If the image cannot be segmented.
+        TrainingError
+            If the labels are of several resolutions.
         """
         if self.labels.multiscale:
             raise TrainingError(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -29,7 +28,13 @@ from qtpy.QtWidgets import (
 
 from napari_octa_sam2.project.store import SUFFIX, projects_folder
 from napari_octa_sam2.prompts import CLASSES, SEGMENTABLE
-from napari_octa_sam2.widgets._controls import button, let_shrink, row_of
+from napari_octa_sam2.widgets._controls import (
+    Action,
+    button,
+    let_shrink,
+    row_of,
+    with_key,
+)
 from napari_octa_sam2.widgets._model_chooser import ModelChooser
 from napari_octa_sam2.widgets._projection_panels import LayerChooser
 from napari_octa_sam2.widgets._train_data import (
@@ -46,7 +51,6 @@ from napari_octa_sam2.widgets._train_data import (
 if TYPE_CHECKING:
     from napari_octa_sam2.training.recipe import Recipe
 
-Action = Callable[[], object]
 DATA_KINDS = "Annotated slices or index (*.npz *.json);;All files (*)"
 LIST_LINES, REPORT_LINES = 4, 9
 
@@ -190,6 +194,9 @@ class RecipePanel(QGroupBox):
         self.amount, self.unit = QDoubleSpinBox(), QComboBox()
         self.amount.setRange(0.1, 1e7)
         self.unit.addItems(UNITS)
+        tip = "Of each phase of the recipe; an epoch sees every sample once"
+        for budget in (self.amount, self.unit):
+            budget.setToolTip(tip)
         self.settings = QLineEdit(placeholderText="clip.size=512 fit.clips=2")
         self.settings.setToolTip("Of the recipe, as --set of the command line takes")
         let_shrink(self.recipe)
@@ -276,7 +283,7 @@ class RecipePanel(QGroupBox):
 
 
 class RunPanel(QGroupBox):
-    """What starts, pauses and ends trainings; what was found in the data."""
+    """What checks the data and starts a training; what was found in the data."""
 
     def __init__(self, check: Action, start: Action) -> None:
         super().__init__("Start")
@@ -305,10 +312,3 @@ def _grid(boxes: Sequence[QCheckBox], columns: int = 2) -> QHBoxLayout:
     row.addLayout(grid)
     row.addStretch()
     return row
-
-
-def with_key(button: QPushButton, key: str) -> QPushButton:
-    """Put a key on a button, and show it there."""
-    button.setText(f"{button.text()} [{key}]")
-    button.setShortcut(QKeySequence(key))
-    return button

@@ -38,11 +38,6 @@ def end(folder: TrainingFolder) -> None:
         process.terminate()
 
 
-def pid(path: Path) -> int:
-    """Return the id of the process that was started for a training."""
-    return _processes[path].pid
-
-
 def known(path: Path, status: Status, output: str) -> Status:
     """Return where a training stands, also while its process cannot say so.
 

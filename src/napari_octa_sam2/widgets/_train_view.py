@@ -137,7 +137,7 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
     return means
 
 
-def last_lines(file: Path, count: int = LAST_LINES) -> str:
+def last_lines(file: Path) -> str:
     """Return the end of a text file, or nothing if it cannot be read."""
     try:
         with file.open("rb") as stream:
@@ -147,7 +147,7 @@ def last_lines(file: Path, count: int = LAST_LINES) -> str:
         return ""
     # a progress bar writes its line again and again
     lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
-    return "\n".join([line for line in lines if line.strip()][-count:])
+    return "\n".join([line for line in lines if line.strip()][-LAST_LINES:])
 
 
 def title(path: Path) -> str:

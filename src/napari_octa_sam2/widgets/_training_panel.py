@@ -15,8 +15,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_octa_sam2.widgets._controls import button, let_shrink, row_of
-from napari_octa_sam2.widgets._train_panels import Action, with_key
+from napari_octa_sam2.widgets._controls import (
+    Action,
+    button,
+    let_shrink,
+    row_of,
+    with_key,
+)
 from napari_octa_sam2.widgets._train_plot import CurvePlot, SamplePicture
 from napari_octa_sam2.widgets._train_view import title
 
@@ -48,7 +53,7 @@ class TrainingPanel(QGroupBox):
         tips = {
             "Pause": "Save and end after this step: the GPU is free then",
             "Resume": "Go on where it stopped",
-            "Cancel": "End at once; what came after the last checkpoint is lost",
+            "Cancel": "End at once; a training is left at its last checkpoint",
             "Remove": "Delete the folder of the training",
             "Use this model": "Segment with it in the Segment dock",
             "Model card": "What it learned from, and how good it is",

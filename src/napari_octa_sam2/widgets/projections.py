@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
-    QLabel,
     QVBoxLayout,
     QWidget,
 )
@@ -59,7 +57,7 @@ class ProjectionsWidget(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.runner = TaskRunner(self._say, self._set_running)
+        self.runner = TaskRunner(self.say, self._set_running)
         self._sources: dict[Image, tuple[Image, tuple[Slab, ...]]] = {}
         self._build()
         self.picked.connect(self._prompt)
@@ -80,7 +78,6 @@ class ProjectionsWidget(Dock):
         )
         self.follow = QCheckBox("Click goes to depth")
         self.follow.setToolTip("A click on a projection finds the depth of the flow")
-        self.status = QLabel(wordWrap=True)
         content = QWidget()
         column = QVBoxLayout(content)
         form = QFormLayout()
@@ -193,7 +190,7 @@ class ProjectionsWidget(Dock):
         """Add labels drawn on a flattened image as labels of the scan."""
         labels, image = self.flat.labels.layer, self.flat.flattened.layer
         if labels is None or image is None:
-            self._warn("Choose labels, and the flattened image they were drawn on.")
+            self.warn("Choose labels, and the flattened image they were drawn on.")
             return
         record, drawn = image.metadata["flattening"], np.asarray(labels.data)
 
@@ -248,10 +245,10 @@ class ProjectionsWidget(Dock):
     def _pick(self, image: Image, slab: Slab, row: int, col: int) -> None:
         active = self.viewer.layers.selection.active
         if active is not None and active.mode != "pan_zoom":
-            self._say(f"{active.name} takes the clicks: select the projection first.")
+            self.say(f"{active.name} takes the clicks: select the projection first.")
             return
         if image not in self.viewer.layers:
-            self._warn(f"{image.name} was removed: open it again to go to a depth.")
+            self.warn(f"{image.name} was removed: open it again to go to a depth.")
             return
 
         def work(data: np.ndarray) -> list[int]:
@@ -259,7 +256,7 @@ class ProjectionsWidget(Dock):
 
         def show(depths: list[int]) -> None:
             slices = ", ".join(map(str, depths))
-            self._say(f"Flow at row {row}, column {col}: slice {slices}.")
+            self.say(f"Flow at row {row}, column {col}: slice {slices}.")
             self.picked.emit(image, depths, row, col)
 
         self._compute("Finding the depth", image, work, show)
@@ -270,7 +267,7 @@ class ProjectionsWidget(Dock):
             return
         if self._sources:
             self.viewer.layers.selection.active = list(self._sources)[-1]
-        self._say("Click on a projection of this dock.")
+        self.say("Click on a projection of this dock.")
 
     def _prompt(self, image: Image, depths: list[int], row: int, col: int) -> None:
         """Have the Segment dock, where it is open, click at these depths."""
@@ -282,14 +279,14 @@ class ProjectionsWidget(Dock):
             segment[0].click_at_depths(image, depths, row, col)
         else:
             found = self.status.text()
-            self._say(f"{found} Open the Segment dock, to make such clicks prompts.")
+            self.say(f"{found} Open the Segment dock, to make such clicks prompts.")
 
     # small things ----------------------------------------------------------
 
     def _chosen(self) -> Image | None:
         image = self.image.layer
         if image is None:
-            self._warn("Open an OCTA volume first, or File > Open Sample > OCTA SAM 2.")
+            self.warn("Open an OCTA volume first, or File > Open Sample > OCTA SAM 2.")
         return image
 
     def _compute(
@@ -303,7 +300,7 @@ class ProjectionsWidget(Dock):
         try:
             data = image_slices(image)
         except OctaError as error:
-            self._warn(str(error))
+            self.warn(str(error))
             return
         self.runner.start(doing, partial(work, data), show)
 
@@ -319,13 +316,13 @@ class ProjectionsWidget(Dock):
     def _image_changed(self) -> None:
         image = self.image.layer
         if image is None:
-            self._say("Open an OCTA volume, or File > Open Sample > OCTA SAM 2.")
+            self.say("Open an OCTA volume, or File > Open Sample > OCTA SAM 2.")
             return
         last = image.data.shape[-3] - 1
         defaults = (0, last, 0, last // 2, last, 0)
         for limit, chosen in zip(self._limits(), defaults, strict=True):
             limit.set_depth(last + 1, chosen)
-        self._say("Choose depths or surfaces, then add a projection.")
+        self.say("Choose depths or surfaces, then add a projection.")
 
     def _limits(self) -> tuple[panels.LimitChooser, ...]:
         pair = (self.projection.first, self.projection.last)
@@ -334,13 +331,6 @@ class ProjectionsWidget(Dock):
     def _set_running(self, running: bool) -> None:
         for button in (self.projection.button, self.three.button, *self.flat.buttons):
             button.setEnabled(not running)
-
-    def _say(self, text: str) -> None:
-        self.status.setText(text)
-
-    def _warn(self, text: str) -> None:
-        show_warning(text)
-        self._say(text)
 
     def stop(self) -> None:
         """Stop listening; layers stay, and what is being computed is dropped."""

@@ -8,9 +8,8 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_octa_sam2.annotation import Annotation
 from napari_octa_sam2.annotation.scene import warm_up
@@ -91,7 +90,6 @@ class SegmentWidget(Dock):
         self.propagation = PropagatePanel(act)
         self.review = ReviewPanel(act)
         self.files = FilePanel()
-        self.status = QLabel(wordWrap=True)
         self.strip = ConfidenceStrip()
         content = QWidget()
         column = QVBoxLayout(content)
@@ -267,15 +265,6 @@ class SegmentWidget(Dock):
             self.files.saved.setToolTip(str(where))
 
     # what is shown ---------------------------------------------------------
-
-    def say(self, text: str) -> None:
-        """Show a line of status."""
-        self.status.setText(text)
-
-    def warn(self, text: str) -> None:
-        """Warn of something that cannot be done."""
-        show_warning(text)
-        self.say(text)
 
     def go_to(self, index: int, object_id: int) -> None:
         """Show a slice, and select an object."""

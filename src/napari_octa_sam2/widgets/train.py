@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Qt, QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QLabel, QMessageBox, QTextBrowser, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMessageBox, QTextBrowser, QVBoxLayout, QWidget
 
 from napari_octa_sam2.errors import OctaError, TrainingError
 from napari_octa_sam2.training.folder import Status, TrainingFolder
@@ -62,7 +62,7 @@ class TrainWidget(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.runner = TaskRunner(self._say, self._set_running)
+        self.runner = TaskRunner(self.say, self._set_running)
         self._looker = TaskRunner(lambda text: None, lambda running: None)
         self._checked: Checked | None = None
         self._draft: Path | None = None
@@ -98,7 +98,6 @@ class TrainWidget(Dock):
                 "Open folder": self.open_folder,
             }
         )
-        self.status = QLabel(wordWrap=True)
         content = QWidget()
         column = QVBoxLayout(content)
         for part in (self.data, self.recipe, self.run, self.status, self.training):
@@ -116,7 +115,7 @@ class TrainWidget(Dock):
         """Learn from the chosen image and labels."""
         image, labels = self.data.image.layer, self.data.labels.layer
         if image is None or labels is None:
-            self._warn("Choose an image, and the labels that were drawn on it.")
+            self.warn("Choose an image, and the labels that were drawn on it.")
             return
         self.data.sources.add(LayerPair(image, labels, self.data.cls.currentText()))
 
@@ -144,7 +143,7 @@ class TrainWidget(Dock):
                 if isinstance(source, LayerPair)
             ]
         except OctaError as error:
-            self._warn(str(error))
+            self.warn(str(error))
             return
         self._drop_draft()
         self._checked, self._cancelled = None, False
@@ -156,7 +155,7 @@ class TrainWidget(Dock):
     def _request(self) -> Request | None:
         recipe = self.recipe.chosen
         if recipe is None:
-            self._say("The recipes are being read; try again in a moment.")
+            self.say("The recipes are being read; try again in a moment.")
             return None
         sources = tuple(self.data.sources.sources)
         return Request(
@@ -166,7 +165,7 @@ class TrainWidget(Dock):
     def _show_checked(self, checked: Checked) -> None:
         self._checked = checked
         self.run.show_report(report(checked.plan))
-        self._say(verdict(checked.plan))
+        self.say(verdict(checked.plan))
         self._show_possible()
 
     def _begin_checked(self, checked: Checked) -> None:
@@ -182,7 +181,7 @@ class TrainWidget(Dock):
         try:
             folder = begin(checked.plan, checked.folder)
         except OctaError as error:
-            self._warn(str(error))
+            self.warn(str(error))
             return
         # the next training has a folder of its own
         self._draft = self._checked = None
@@ -204,7 +203,7 @@ class TrainWidget(Dock):
 
     def _show_progress(self, done: int, count: int) -> None:
         if self.runner.busy:
-            self._say(f"Checking the data: {done} of {count} samples …")
+            self.say(f"Checking the data: {done} of {count} samples …")
 
     # a training ------------------------------------------------------------
 
@@ -213,7 +212,7 @@ class TrainWidget(Dock):
         folder = self._folder()
         if folder is not None:
             folder.ask_to_stop()
-            self._say("Pausing after this step …")
+            self.say("Pausing after this step …")
 
     def resume(self) -> None:
         """Go on with the chosen training."""
@@ -233,7 +232,7 @@ class TrainWidget(Dock):
         ):
             return
         _train_process.end(folder)
-        self._say("Ending …")
+        self.say("Ending …")
 
     def remove(self) -> None:
         """Delete the folder of the chosen training, if that is wanted."""
@@ -243,12 +242,12 @@ class TrainWidget(Dock):
         ):
             return
         if folder.is_running():
-            self._warn("It is running; pause or cancel it first.")
+            self.warn("It is running; pause or cancel it first.")
             return
         try:
             shutil.rmtree(folder.path)
         except OSError as error:
-            self._warn(f"{folder.path} cannot be deleted ({error.strerror or error}).")
+            self.warn(f"{folder.path} cannot be deleted ({error.strerror or error}).")
         self._follow(None)
 
     def use_model(self) -> None:
@@ -256,7 +255,7 @@ class TrainWidget(Dock):
         folder = self._folder()
         weights = None if folder is None else folder.weights()
         if weights is None:
-            self._warn("This training has no model yet.")
+            self.warn("This training has no model yet.")
             return
         from napari_octa_sam2.widgets.segment import SegmentWidget
 
@@ -267,7 +266,7 @@ class TrainWidget(Dock):
             _, opened = self.viewer.window.add_plugin_dock_widget(name, "Segment")
             found = [opened]
         found[0].source.model = str(weights)
-        self._say(f"The Segment dock uses {weights.name} now.")
+        self.say(f"The Segment dock uses {weights.name} now.")
 
     def show_card(self) -> None:
         """Show the card of the model."""
@@ -278,7 +277,7 @@ class TrainWidget(Dock):
         try:
             text = weights.with_suffix(".md").read_text("utf-8")
         except OSError as error:
-            self._warn(f"The card cannot be read ({error.strerror or error}).")
+            self.warn(f"The card cannot be read ({error.strerror or error}).")
             return
         box = QTextBrowser(self)
         box.setWindowFlags(box.windowFlags() | Qt.WindowType.Window)
@@ -298,9 +297,9 @@ class TrainWidget(Dock):
         try:
             _train_process.start(folder)
         except TrainingError as error:
-            self._warn(str(error))
+            self.warn(str(error))
             return
-        self._say("")
+        self.say("")
         self._shown = _train_process.STARTING
         self._show_possible()
 
@@ -369,7 +368,7 @@ class TrainWidget(Dock):
             self._ended(status)
 
     def _ended(self, status: Status) -> None:
-        self._say("")
+        self.say("")
         if status.state == "finished":
             show_info(f"Training has finished. {judgement(status)}")
         elif status.state == "failed":
@@ -412,7 +411,7 @@ class TrainWidget(Dock):
 
     def _offer_recipes(self, recipes: dict[str, Recipe]) -> None:
         self.recipe.offer(recipes)
-        self._say("Add data, then Check or Start.")
+        self.say("Add data, then Check or Start.")
 
     def _set_running(self, running: bool) -> None:
         self._busy = running
@@ -437,13 +436,6 @@ class TrainWidget(Dock):
         if self._draft is not None:
             shutil.rmtree(self._draft, ignore_errors=True)
             self._draft = None
-
-    def _say(self, text: str) -> None:
-        self.status.setText(text)
-
-    def _warn(self, text: str) -> None:
-        show_warning(text)
-        self._say(text)
 
     def stop(self) -> None:
         """Stop looking; a training goes on."""
