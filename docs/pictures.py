@@ -85,7 +85,7 @@ def annotated_phantom(viewer: napari.Viewer, seed: int) -> LayerPair:
     truth = vessels_and_faz(volume.labels["objects"], volume.geometry.spacing[0])
     areas = (truth.data == 1).sum((1, 2))
     few = np.zeros_like(truth.data)
-    chosen = np.sort(areas.argsort()[-ANNOTATED:])
+    chosen = areas.argsort()[-ANNOTATED:]
     few[chosen] = truth.data[chosen]
     ((data, arguments, _), *_) = volume_layers(volume)
     image = viewer.add_image(data, **arguments, contrast_limits=(0, 160))

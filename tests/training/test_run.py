@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import filelock
@@ -228,6 +229,15 @@ def test_synthetic_data_alone_are_a_note() -> None:
     assert "synthetic ones alone" in texts(plan)
 
 
+def test_a_tracker_that_is_not_installed_is_named(stock: Path, pairs: Path) -> None:
+    missing = [n for n in ("wandb", "mlflow") if find_spec(n) is None]
+    if not missing:
+        pytest.skip("both trackers are installed")
+    plan = plan_of(stock, pairs, changes=(f"fit.trackers={missing}",))
+    assert not plan.ready
+    assert f"pip install {missing[0]}" in texts(plan)
+
+
 def test_an_unknown_source_is_named(pairs: Path) -> None:
     samples = find_samples(pairs, DataConfig())
     with pytest.raises(TrainingError, match="found 'rossa'"):
@@ -254,7 +264,10 @@ def test_a_folder_is_of_one_training(
         begin(plan_of(stock, pairs), tmp_path / "file")
 
 
-def test_one_process_trains_at_a_time(begun: TrainingFolder) -> None:
+def test_one_process_trains_at_a_time(
+    begun: TrainingFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_octa_sam2.training.run.LOCK_WAIT", 0)
     code = (
         "import sys; from napari_octa_sam2.training.folder import TrainingFolder\n"
         "with TrainingFolder(sys.argv[1]).lock():\n"

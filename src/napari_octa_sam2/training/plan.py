@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,13 @@ def make_plan(
         If the recipe or a data set is none, or there is nothing to learn from.
     """
     recipe = read_recipe(name, model=model, given=given, overrides=overrides)
-    data = recipe.phases[0].data
+    data, missing = recipe.phases[0].data, list(_missing_trackers(recipe))
     if not _wants_given(recipe):
-        return Plan(recipe, [], {})
+        return Plan(recipe, missing, {})
     if not recipe.given:
-        return Plan(recipe, [_nothing_given(recipe)], {})
+        return Plan(recipe, [*missing, _nothing_given(recipe)], {})
     split = find_split(recipe.given, data)
-    problems = find_problems(split, progress)
+    problems = [*missing, *find_problems(split, progress)]
     counts = {}
     if not any(problem.fatal for problem in problems):
         try:
@@ -161,6 +162,16 @@ def make_source(data: DataConfig, training: Sequence[Sample], seed: int) -> Sour
     if not parts:
         raise TrainingError("expected something to learn from, found an empty data.mix")
     return parts[0][0] if len(parts) == 1 else Mixture(tuple(parts))
+
+
+def _missing_trackers(recipe: Recipe) -> Iterator[Problem]:
+    for name in sorted({t for phase in recipe.phases for t in phase.fit.trackers}):
+        if find_spec(name) is None:
+            text = (
+                f"expected {name} to be installed, as fit.trackers wants it, found "
+                f"nothing; pip install {name}, or leave it out"
+            )
+            yield Problem("", text, fatal=True)
 
 
 def _wants_given(recipe: Recipe) -> bool:
