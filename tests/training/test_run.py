@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from napari_octa_sam2 import __version__
 from napari_octa_sam2.engine.session import Session
@@ -779,3 +780,31 @@ def test_projections_as_channels_are_judged_as_a_volume_of_maps(
     model.network.appearance = Appearance()
     list(judge(model, [sample], clip))
     np.testing.assert_array_equal(seen[1], composite.mean(0, keepdims=True))
+
+
+def test_the_mean_of_phases_is_of_whole_networks(pairs: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "three.yaml"
+    recipe.write_text(
+        """
+model: ""
+config: octa-nano.yaml
+averaged: [b, c]
+data: {holdout: none}
+clip: {native: 32, size: 64, objects: 1}
+fit: {steps: 1, workers: 0}
+phases:
+  - {name: a, trained: {parts: {network: 1.0e-3, refinement: 1.0e-3}}}
+  - {name: b, trained: {parts: {refinement: 1.0e-3}}}
+  - {name: c, trained: {parts: {network: 1.0e-3, refinement: 1.0e-3}}}
+"""
+    )
+    folder = begin(make_plan(recipe, given=[pairs]), tmp_path / "run")
+    list(train(folder.path))
+    a, b, c = (load_file(folder.path / f"{name}.safetensors") for name in "abc")
+    result = load_file(folder.weights() or "")
+    network, head = "no_mem_embed", "last.bias"
+    assert not torch.equal(a[f"network.{network}"], c[f"network.{network}"])
+    mean = (a[f"network.{network}"] + c[f"network.{network}"]) / 2  # b left it alone
+    torch.testing.assert_close(result[network], mean.half())
+    mean = (b[f"refinement.{head}"] + c[f"refinement.{head}"]) / 2
+    torch.testing.assert_close(result[f"refinement.{head}"], mean.half())

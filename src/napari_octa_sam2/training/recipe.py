@@ -45,10 +45,12 @@ class Recipe:
 
     Parameters
     ----------
-    name, about : str
-        What users choose, and a sentence of when to choose it.
+    name : str
+        What users choose.
     phases : tuple of Phase
         Trained one after another.
+    about : str
+        A sentence of when to choose it.
     model : str
         Name or checkpoint of the model that is fine-tuned; empty to begin from random
         weights.
@@ -69,8 +71,8 @@ class Recipe:
     """
 
     name: str
-    about: str
     phases: tuple[Phase, ...]
+    about: str = ""
     model: str = "octa-nano"
     config: str = ""
     input_size: int = 0

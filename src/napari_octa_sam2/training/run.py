@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from napari_octa_sam2.errors import OctaError, TrainingError
 from napari_octa_sam2.model.appearance import Appearance
@@ -230,10 +231,7 @@ class _Run:
         trained = Trained(network, head, phase.trained, dense=bool(phase.loss.classes))
         if phase.clip.repeats:
             trained.keep_features(phase.fit.feature_mb)
-        before = self._before(phase)
-        if before is not None:
-            own = trained.state_dict()
-            trained.load_weights({k: v for k, v in before.items() if k in own})
+        self._put(trained, self._left_by(recipe.phases[: recipe.phases.index(phase)]))
         return trained
 
     def _fitting_clip(self, phase: Phase) -> ClipConfig:
@@ -253,28 +251,34 @@ class _Run:
         side: int = max(self.split.training[0].read().images.shape[-2:])
         return max(2, round(clip.native * whole / side / INPUT_STEP)) * INPUT_STEP
 
-    def _before(self, phase: Phase) -> dict[str, Any] | None:
-        """Return the weights that the phases before this one left."""
-        weights: dict[str, Any] = {}
-        for earlier in self.recipe.phases[: self.recipe.phases.index(phase)]:
-            weights |= load_file(self._done(earlier))
-        return weights or None
+    def _left_by(self, phases: Sequence[Phase]) -> dict[str, Tensor]:
+        """Return the weights that phases, trained in this order, have left."""
+        weights: dict[str, Tensor] = {}
+        for phase in phases:
+            weights |= load_file(self._done(phase))
+        return weights
 
     def _done(self, phase: Phase) -> Path:
         return self.folder.path / f"{phase.name}.safetensors"
 
     def _put_result(self, trained: Trained) -> None:
         """Put the result into the network: the last weights, or a mean of several."""
-        names = self.recipe.averaged or (self.recipe.phases[-1].name,)
+        phases = self.recipe.phases
+        names = self.recipe.averaged or (phases[-1].name,)
         ends = [
-            load_file(self._done(phase))
-            for phase in self.recipe.phases
+            self._left_by(phases[: number + 1])
+            for number, phase in enumerate(phases)
             if phase.name in names
         ]
         shared = [k for k in ends[-1] if all(k in end for end in ends)]
         mean = mean_weights([{k: end[k] for k in shared} for end in ends])
-        trained.load_weights(ends[-1] | mean)
+        self._put(trained, ends[-1] | mean)
         trained.set_training(False)
+
+    def _put(self, trained: Trained, weights: dict[str, Tensor]) -> None:
+        """Put weights into a network, without those of helpers that it has not."""
+        own = trained.state_dict()
+        trained.load_weights({k: v for k, v in weights.items() if k in own})
 
     def _validation(self, trained: Trained, phase: Phase) -> Callable[[int], float]:
         def validate(step: int) -> float:
