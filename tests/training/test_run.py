@@ -791,6 +791,7 @@ config: octa-nano.yaml
 averaged: [b, c]
 data: {holdout: none}
 clip: {native: 32, size: 64, objects: 1}
+loss: {grid: {object_score: 1.0}}
 fit: {steps: 1, workers: 0}
 phases:
   - {name: a, trained: {parts: {network: 1.0e-3, refinement: 1.0e-3}}}
