@@ -29,6 +29,8 @@ from napari_octa_sam2.training.features import (
 from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.simulate import Points
 
+# A pass over a slice: with points, with a mask, or one of "correct" and "mask only".
+Step = Points | Tensor | str | None
 GIVEN_ABSENT = -10.0  # logit, and object score, of an empty mask that was given
 
 
@@ -142,6 +144,24 @@ class _Tally:
         )
 
 
+@dataclass
+class _Seen:
+    """What the passes over a slice have shown so far.
+
+    `given` is the mask that was given in the last one, `out` and `outputs` are what
+    SAM 2's ``_track_step`` returned in it.
+    """
+
+    points: Points | None = None
+    given: Tensor | None = None
+    logits: Tensor | None = None
+    shown: Tensor | None = None
+    painted: Tensor | None = None
+    out: dict[str, Any] = field(default_factory=dict)
+    outputs: Any = None
+    losses: list[Tensor] = field(default_factory=list)
+
+
 def walk(
     parts: Parts,
     batch: Clip,
@@ -253,59 +273,72 @@ class _Walk:
             return checkpoint(work, *arguments, use_reentrant=False)
         return work(*arguments)
 
-    def _slice(self, t: int, backbone: dict[str, list[Tensor]]) -> None:
-        features = _features_of(self.network, backbone, self.owner * self.frames + t)
-        target = self.truth[:, t]
-        reading = (
-            None
-            if self.reading is None
-            else self.reading.of(self.owner * self.frames + t)
-        )
-        points: Points | None = None
-        logits: Tensor | None = None
-        shown: Tensor | None = None
-        passes: list[Tensor] = []
-        steps = self._steps(t, target)
-        for number, step in enumerate(steps):
-            mask_input = step if isinstance(step, Tensor) else None
-            if step == "correct":
-                assert shown is not None
-                clicks = self._corrections(shown[:, 0].detach() > 0, target)
-                points = clicks if points is None else simulate.join(points, clicks)
-            elif isinstance(step, tuple):
-                points = step
-            previous = logits if step in ("correct", "mask only") else None
-            given = None if step == "mask only" else points
-            out, outputs = self._decoded(
-                features, t, _to_input(given, self._scale), mask_input, previous
-            )
-            candidates, _, ious, logits = outputs[:4]
-            if mask_input is None:
-                passes.append(
-                    self.criterion.on_grid(
-                        candidates, ious.float(), outputs[6][:, 0].float(), target
-                    )
-                )
-            last = number == len(steps) - 1
-            painted = None
-            if points is not None and mask_input is None:
-                painted = paint_clicks(*points, (self.native, self.native))
-            with torch.set_grad_enabled(
-                torch.is_grad_enabled() and last and mask_input is None
-            ):
-                shown = self._shown(reading, logits, painted)
-        assert shown is not None
-        if passes:
-            every = shown if reading is not None else outputs[0]
-            loss = torch.stack(passes).mean(0) + self.criterion.on_shown(
-                every, outputs[2].float(), outputs[6][:, 0].float(), target, painted
-            )
-            loss = _over_clips(loss * self._judged(t), self._judged(t), self.clips)
-            kind = "followed" if points is None else "prompted"
-            self.tally.losses[kind].append(loss)
-            self._score(kind, shown[:, 0].detach() > 0, target, t)
+    def _slice(self, t: int, backbone: Features) -> None:
+        rows = self.owner * self.frames + t
+        features = _features_of(self.network, backbone, rows)
+        reading = None if self.reading is None else self.reading.of(rows)
+        seen = _Seen()
+        *before, last = self._steps(t, self.truth[:, t])
+        for step in before:
+            self._pass(t, features, reading, step, seen, teaches=False)
+        self._pass(t, features, reading, last, seen, teaches=True)
+        if seen.losses:
+            self._judge(t, seen, refined=reading is not None)
         if t < self.frames - 1:
-            self._remember(t, features, out, outputs, shown, points, mask_input)
+            self._remember(t, features, seen)
+
+    def _pass(
+        self,
+        t: int,
+        features: Any,
+        reading: Reading | None,
+        step: Step,
+        seen: _Seen,
+        *,
+        teaches: bool,
+    ) -> None:
+        """Answer one prompt; the answers before the last teach the decoder alone."""
+        target = self.truth[:, t]
+        seen.given = step if isinstance(step, Tensor) else None
+        if step == "correct":
+            assert seen.shown is not None
+            clicks = self._corrections(seen.shown[:, 0].detach() > 0, target)
+            if seen.points is not None:
+                clicks = simulate.join(seen.points, clicks)
+            seen.points = clicks
+        elif isinstance(step, tuple):
+            seen.points = step
+        points = None if step == "mask only" else seen.points
+        previous = seen.logits if step in ("correct", "mask only") else None
+        seen.out, seen.outputs = self._decoded(
+            features, t, _to_input(points, self._scale), seen.given, previous
+        )
+        candidates, _, ious, seen.logits = seen.outputs[:4]
+        seen.painted = None
+        if seen.given is None:
+            scores = seen.outputs[6][:, 0].float()
+            loss = self.criterion.on_grid(candidates, ious.float(), scores, target)
+            seen.losses.append(loss)
+            if seen.points is not None:
+                seen.painted = paint_clicks(*seen.points, (self.native, self.native))
+        gradient = torch.is_grad_enabled() and teaches and seen.given is None
+        with torch.set_grad_enabled(gradient):
+            seen.shown = self._shown(reading, seen.logits, seen.painted)
+
+    def _judge(self, t: int, seen: _Seen, *, refined: bool) -> None:
+        """Add the loss of a slice, and the Dice of what is shown on it."""
+        target, judged = self.truth[:, t], self._judged(t)
+        assert seen.shown is not None
+        loss = torch.stack(seen.losses).mean(0) + self.criterion.on_shown(
+            seen.shown if refined else seen.outputs[0],
+            seen.outputs[2].float(),
+            seen.outputs[6][:, 0].float(),
+            target,
+            seen.painted,
+        )
+        kind = "followed" if seen.points is None else "prompted"
+        self.tally.losses[kind].append(_over_clips(loss * judged, judged, self.clips))
+        self._score(kind, seen.shown[:, 0].detach() > 0, target, t)
 
     def _can_be_prompted(self, t: int) -> bool:
         """Return whether there is truth on slice `t`, and something to show of it."""
@@ -326,7 +359,7 @@ class _Walk:
         for name, chosen in (("whole", whole & judged), (kind, ~whole & judged)):
             self.tally.dice[name].append(_dice(found[chosen], target[chosen]))
 
-    def _steps(self, t: int, target: Tensor) -> list[Any]:
+    def _steps(self, t: int, target: Tensor) -> list[Step]:
         """Return the passes over a slice: prompts, a mask, or corrections."""
         plan = self.interaction
         if t not in self.prompted:
@@ -337,9 +370,9 @@ class _Walk:
         if self.prompts.same_points and self.first_points is not None:
             return [self.first_points]
         first = self.first_points = self._first_points(target)
-        steps: list[Any] = [first]
+        steps: list[Step] = [first]
         if t == 0:
-            rounds: list[Any] = ["correct"] * plan.rounds
+            rounds: list[Step] = ["correct"] * plan.rounds
             if plan.mask_round is not None:
                 rounds[plan.mask_round] = rounds[-1] = "mask only"
             steps += rounds
@@ -428,22 +461,14 @@ class _Walk:
         out, outputs = self._saving(decode, features[0], features[1])
         return out, outputs
 
-    def _remember(
-        self,
-        t: int,
-        features: Any,
-        out: dict[str, Any],
-        outputs: Any,
-        shown: Tensor,
-        points: Points | None,
-        mask_input: Tensor | None,
-    ) -> None:
-        network = self.network
+    def _remember(self, t: int, features: Any, seen: _Seen) -> None:
+        network, outputs = self.network, seen.outputs
         low, high, score = outputs[3].detach(), outputs[4], outputs[6]
         pointer = outputs[5]
-        if mask_input is None and getattr(network, "remembers_refined", False):
+        if seen.given is None and getattr(network, "remembers_refined", False):
+            assert seen.shown is not None
             low, high = (
-                to_square(shown.detach(), side)
+                to_square(seen.shown.detach(), side)
                 for side in (low.shape[-1], network.image_size)
             )
         prompted = t in self.prompted
@@ -456,18 +481,18 @@ class _Walk:
             score = torch.where(gone[:, None], GIVEN_ABSENT, score)
             pointer = torch.where(gone[:, None], network.no_obj_ptr, pointer)
 
-        def encode(tokens: Any, masks: Tensor, scores: Tensor) -> Any:
+        def memory_of(tokens: Any, masks: Tensor, scores: Tensor) -> Any:
             held: dict[str, Any] = {}
             network._encode_memory_in_output(
-                tokens, features[2], points, True, masks, scores, held
+                tokens, features[2], seen.points, True, masks, scores, held
             )
             return held["maskmem_features"], held["maskmem_pos_enc"]
 
-        memory = self._saving(encode, features[0], high, score)
-        out["maskmem_features"], out["maskmem_pos_enc"] = memory
-        out |= {"obj_ptr": pointer, "pred_masks": low, "whole": self.asked >= 0}
+        memory = self._saving(memory_of, features[0], high, score)
+        seen.out["maskmem_features"], seen.out["maskmem_pos_enc"] = memory
+        seen.out |= {"obj_ptr": pointer, "pred_masks": low, "whole": self.asked >= 0}
         kind = "cond_frame_outputs" if prompted else "non_cond_frame_outputs"
-        self.memory[kind][t] = out
+        self.memory[kind][t] = seen.out
 
 
 def _over_clips(losses: Tensor, weights: Tensor, clips: int) -> Tensor:
