@@ -89,6 +89,16 @@ def _sam2(subject: str) -> Finding:
     )
 
 
+def _training(subject: str) -> Finding:
+    from napari_octa_sam2.model.adapters.low_rank import import_peft
+
+    import_module("accelerate")
+    import_peft()
+    names = ("accelerate", "peft")
+    text = ", ".join(f"{name} {installed(name)}" for name in names)
+    return Finding(subject, "ok", text)
+
+
 def _devices(subject: str) -> Finding:
     import torch
 
@@ -192,6 +202,7 @@ CHECKS: dict[str, Callable[[str], Finding]] = {
     "torch": _torch,
     "torchvision": _torchvision,
     "sam2": _sam2,
+    "training": _training,
     "devices": _devices,
     "processor": _processor,
     "viewer": _qt,

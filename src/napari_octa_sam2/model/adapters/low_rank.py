@@ -58,7 +58,7 @@ def attach(network: Any, config: AdapterConfig) -> None:
     ModelError
         If there are none.
     """
-    maps, peft = find_maps(network, config), _peft()
+    maps, peft = find_maps(network, config), import_peft()
     for name, fused in {m.fused: m.linear for m in maps if m.fused}.items():
         _replace(network, name, SplitMap(fused))
     # PEFT freezes all that is not its own
@@ -160,7 +160,7 @@ def _settings(peft: Any, config: AdapterConfig, names: list[str]) -> Any:
     )
 
 
-def _peft() -> Any:
+def import_peft() -> Any:
     """Import PEFT, also where torchvision is there and cannot be imported.
 
     PEFT imports transformers, which does without a torchvision that is absent, but not
