@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -228,6 +229,24 @@ def test_synthetic_data_alone_are_a_note() -> None:
     plan = make_plan("refinement")
     assert plan.ready
     assert "synthetic ones alone" in texts(plan)
+
+
+def test_a_full_disk_is_told_and_leaves_the_checkpoint(
+    begun: TrainingFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = train(begun.path)
+    next(steps)
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def fail(*_: object) -> None:
+        raise full
+
+    monkeypatch.setattr("napari_octa_sam2.training.run.append_row", fail)
+    with pytest.raises(TrainingError, match=r"No space left.*make room"):
+        list(steps)
+    monkeypatch.undo()
+    assert begun.status().state == "failed"
+    assert list(train(begun.path))[-1].status.step == 2
 
 
 def test_a_tracker_that_is_not_installed_is_named(stock: Path, pairs: Path) -> None:

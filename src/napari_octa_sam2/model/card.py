@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_octa_sam2.errors import ModelError
+from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.model.download import checkpoint_path, is_available
 from napari_octa_sam2.model.loading import REFINEMENT, resource
 from napari_octa_sam2.model.registry import ModelEntry
@@ -111,9 +112,7 @@ def write_figures(path: Path, report: Mapping[str, Any]) -> None:
     for task in report["tasks"]:
         known[_label(task)] = [row | conditions for row in _figures(task)]
     record["figures"] = [row for rows in known.values() for row in rows]
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(record, indent=1) + "\n")
 
 
 def phase_rows(record: Mapping[str, Any]) -> Rows:

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from napari_octa_sam2.errors import ModelError
+from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.model.adapters import AdapterConfig, apply_adapters
 from napari_octa_sam2.model.appearance import GREY, Appearance
 from napari_octa_sam2.model.class_points import ask_by_points
@@ -69,12 +70,10 @@ def write_tuned(file: Path, weights: Mapping[str, Tensor], origin: Origin) -> No
         under `HEAD`, of adapters (`model.adapters.adapter_state`) under `ADAPTER`.
     origin : Origin
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    partial = file.with_name(file.name + ".part")
     held = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    save_file(held, partial, {KEY: json.dumps(asdict(origin))})
-    partial.replace(file)
+    write_whole(file, save(held, {KEY: json.dumps(asdict(origin))}))
 
 
 def read_origin(file: Path) -> Origin | None:

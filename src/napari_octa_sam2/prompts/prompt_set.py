@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_octa_sam2.errors import PromptError
+from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.prompts.fields import flag, integer
 from napari_octa_sam2.prompts.objects import PromptObject
 from napari_octa_sam2.prompts.records import Prompt
@@ -136,10 +137,7 @@ class PromptSet:
 
     def write(self, path: str | Path) -> None:
         """Write the prompt file; an existing one is replaced in one step."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".part")
-        partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", "utf-8")
-        partial.replace(path)
+        write_whole(Path(path), json.dumps(self.to_json(), indent=1) + "\n")
 
     @classmethod
     def read(cls, path: str | Path) -> PromptSet:

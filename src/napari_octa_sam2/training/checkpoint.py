@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.training.folder import write_whole
+from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.training.parts import Trained
 
 
@@ -65,14 +66,19 @@ def save_checkpoint(file: Path, state: Mapping[str, Any]) -> None:
     """
     stream = io.BytesIO()
     torch.save(dict(state), stream)
-    try:
-        write_whole(file, stream.getvalue())
-    except OSError as error:
-        file.with_name(file.name + ".part").unlink(missing_ok=True)
-        raise TrainingError(
-            f"{file} could not be written ({error.strerror}); the checkpoint before is "
-            "as it was: make room, and run the same command again to go on"
-        ) from error
+    _write(file, stream.getvalue())
+
+
+def save_weights(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Write weights as safetensors; the file before stays until it is complete.
+
+    Raises
+    ------
+    TrainingError
+        If they cannot be written.
+    """
+    held = {k: v.detach().cpu().contiguous() for k, v in weights.items()}
+    _write(file, save(held))
 
 
 def load_checkpoint(file: Path) -> dict[str, Any] | None:
@@ -97,3 +103,13 @@ def load_checkpoint(file: Path) -> dict[str, Any] | None:
 
 def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value.detach().clone() for key, value in weights.items()}
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        write_whole(file, content)
+    except OSError as error:
+        raise TrainingError(
+            f"{file} could not be written ({error.strerror}); what was there before is "
+            "as it was: make room, and run the same command again to go on"
+        ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -21,11 +21,11 @@ from napari_octa_sam2.training.checkpoint import (
     Average,
     load_checkpoint,
     save_checkpoint,
+    save_weights,
 )
 from napari_octa_sam2.training.config import ClipConfig, FitConfig, PromptConfig
 from napari_octa_sam2.training.data.clips import Clip
 from napari_octa_sam2.training.data.scenes import Source
-from napari_octa_sam2.training.folder import write_whole
 from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.parts import Trained, seed_all
 from napari_octa_sam2.training.schedule import Schedule, make_optimiser, set_rates
@@ -363,25 +363,6 @@ class Fitting:
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.baseline = state["best"], state["baseline"]
         self.since_best = state["since_best"]
-
-
-def save_weights(weights: dict[str, Tensor], file: Path) -> None:
-    """Write weights; a file that is there stays until they are complete.
-
-    Raises
-    ------
-    TrainingError
-        If they cannot be written.
-    """
-    content = save({k: v.detach().cpu().contiguous() for k, v in weights.items()})
-    try:
-        write_whole(file, content)
-    except OSError as error:
-        file.with_name(file.name + ".part").unlink(missing_ok=True)
-        raise TrainingError(
-            f"{file} could not be written ({error.strerror}); the file before is as it "
-            "was: make room, and run the same command again to go on"
-        ) from error
 
 
 def report_row(report: StepReport) -> dict[str, Any]:

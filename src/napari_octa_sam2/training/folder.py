@@ -34,6 +34,8 @@ from typing import Any, Literal
 import filelock
 import platformdirs
 
+from napari_octa_sam2.files import write_whole
+
 State = Literal["new", "running", "interrupted", "stopped", "finished", "failed"]
 ROOT_VARIABLE = "NAPARI_OCTA_SAM2_TRAININGS"
 
@@ -196,17 +198,6 @@ def read_columns(file: Path) -> dict[str, list[str]]:
         return {}
     header, *body = rows
     return {name: [row[i] for row in body] for i, name in enumerate(header)}
-
-
-def write_whole(file: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old or the new one, never a part."""
-    partial = file.with_name(file.name + ".part")
-    data = content.encode() if isinstance(content, str) else content
-    with partial.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(file)
 
 
 def append_row(file: Path, row: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_octa_sam2.errors import ReadError, TrainingError
+from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.training.config import DataConfig
 from napari_octa_sam2.training.data.drawing import Drawn, Mixture, Pool
 from napari_octa_sam2.training.data.formats import find_samples
@@ -20,7 +21,7 @@ from napari_octa_sam2.training.data.problems import (
 )
 from napari_octa_sam2.training.data.scenes import Sample, Source
 from napari_octa_sam2.training.data.splits import Split, hold_out
-from napari_octa_sam2.training.folder import TrainingFolder, write_whole
+from napari_octa_sam2.training.folder import TrainingFolder
 from napari_octa_sam2.training.recipe import Recipe, read_recipe
 
 GIVEN, VOLUMES, PROJECTIONS = "given", "phantom volumes", "phantom projections"

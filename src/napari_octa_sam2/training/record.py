@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from napari_octa_sam2 import __version__
+from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.model.appearance import appearance_of
 from napari_octa_sam2.model.loading import (
     LoadedModel,
@@ -33,7 +34,6 @@ from napari_octa_sam2.training.folder import (
     Status,
     TrainingFolder,
     read_columns,
-    write_whole,
 )
 from napari_octa_sam2.training.parts import Trained
 from napari_octa_sam2.training.recipe import Phase, Recipe
@@ -91,9 +91,8 @@ def write_result(
         if trained.refinement is not None:
             head = trained.refinement.state_dict()
             whole |= {HEAD + key: value for key, value in head.items()}
-        partial = file.with_name(file.name + ".part")
-        save_file({k: _half(v).cpu().contiguous() for k, v in whole.items()}, partial)
-        partial.replace(file)
+        halves = {k: _half(v).cpu().contiguous() for k, v in whole.items()}
+        write_whole(file, save(halves))
         config = find_config(recipe.config).read_text("utf-8")
         write_whole(file.with_suffix(".yaml"), config)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_octa_sam2.errors import OctaError, TrainingError
+from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.model.appearance import Appearance
 from napari_octa_sam2.model.class_points import ask_by_points
 from napari_octa_sam2.model.loading import (
@@ -25,10 +27,10 @@ from napari_octa_sam2.model.loading import (
     build_refinement,
 )
 from napari_octa_sam2.model.refinement import RefinementHead
+from napari_octa_sam2.training.checkpoint import save_weights
 from napari_octa_sam2.training.config import ClipConfig
 from napari_octa_sam2.training.data.splits import Split
 from napari_octa_sam2.training.fit import Fitting, StepReport, Task, report_row
-from napari_octa_sam2.training.fit import save_weights as save_trained
 from napari_octa_sam2.training.folder import (
     Status,
     TrainingFolder,
@@ -99,6 +101,12 @@ def train(
             yield from run.reports()
         except BaseException as error:
             run.fail(error)
+            if isinstance(error, OSError) and not isinstance(error, OctaError):
+                raise TrainingError(
+                    f"{opened.path} cannot be used ({error.strerror or error}); what "
+                    "was saved is as it was: make room, and run the same command again "
+                    "to go on"
+                ) from error
             raise
         finally:
             run.close()
@@ -144,7 +152,7 @@ class _Run:
                 if self.status.state == "stopped":
                     return
                 if self.main:
-                    save_trained(trained.weights(), done)
+                    save_weights(trained.weights(), done)
                     self.folder.checkpoint.unlink(missing_ok=True)
                 self.accelerator.wait_for_everyone()
         assert trained is not None
@@ -321,12 +329,11 @@ def keep_rows(file: Path, phase: str, step: int) -> None:
     kept = [r for r in rows if r["phase"] != phase or int(r["step"]) < step]
     whole = file.read_bytes().endswith(b"\n")  # no line that a kill cut short
     if len(kept) < len(rows) or not whole:
-        partial = file.with_name(file.name + ".part")
-        with partial.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(columns))
-            writer.writeheader()
-            writer.writerows(kept)
-        partial.replace(file)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(columns))
+        writer.writeheader()
+        writer.writerows(kept)
+        write_whole(file, text.getvalue())
 
 
 def look_of(phase: Phase) -> Appearance:

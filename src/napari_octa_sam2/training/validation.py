@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from napari_octa_sam2.engine.session import Session
+from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.metrics.clicks import next_click
 from napari_octa_sam2.metrics.overlap import dice, iou
 from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import SEGMENTABLE, Prompt
 from napari_octa_sam2.training.config import ClipConfig
 from napari_octa_sam2.training.data.scenes import Sample, Scene
-from napari_octa_sam2.training.folder import write_whole
 
 MOST_OBJECTS = 4  # single objects of a sample, the largest
 PICTURE_SIDE = 256

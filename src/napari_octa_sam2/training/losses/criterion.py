@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -43,9 +44,11 @@ class Criterion:
 
     def __init__(self, config: LossConfig) -> None:
         self.config = config
-        _check({**config.shown, **config.grid}, {*MASK_LOSSES, *IOU_LOSSES, SCORE_LOSS})
-        _check(config.classes, set(MASK_LOSSES))
-        if not config.shown and not config.grid:
+        known = {*MASK_LOSSES, *IOU_LOSSES, SCORE_LOSS}
+        self.shown = _used(config.shown, known)
+        self.grid = _used(config.grid, known)
+        self.classes = _used(config.classes, set(MASK_LOSSES))
+        if not self.shown and not self.grid:
             raise TrainingError(
                 "expected a loss of the masks, found none; give loss.shown or loss.grid"
             )
@@ -66,11 +69,11 @@ class Criterion:
         target : Tensor
             Masks at the slice's resolution, shape ``(objects, slow, fast)``.
         """
-        if not self.config.grid:
+        if not self.grid:
             return scores.new_zeros(len(scores))
         grid = (candidates.shape[-2], candidates.shape[-1])
         covered = coverage(target[:, None], grid)[:, 0]
-        return _loss(self.config.grid, candidates.float(), ious, scores, covered)
+        return _loss(self.grid, candidates.float(), ious, scores, covered)
 
     def on_shown(
         self,
@@ -92,7 +95,7 @@ class Criterion:
             What `model.refinement.paint_clicks` returns; what was clicked on must not
             stay wrong.
         """
-        if not self.config.shown:
+        if not self.shown:
             return scores.new_zeros(len(scores))
         size = (target.shape[-2], target.shape[-1])
         logits = logits.float()
@@ -103,7 +106,7 @@ class Criterion:
         weight = None
         if clicks is not None and self.config.click_weight != 1:
             weight = 1 + (self.config.click_weight - 1) * _near(clicks)
-        return _loss(self.config.shown, logits, ious, scores, target.float(), weight)
+        return _loss(self.shown, logits, ious, scores, target.float(), weight)
 
     def of_classes(self, logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
         """Return the mean loss of whole classes, where their truth is known.
@@ -121,12 +124,12 @@ class Criterion:
         known : Tensor
             Boolean, shape ``(images, classes)``.
         """
-        if not self.config.classes:
+        if not self.classes:
             return logits.new_zeros(())
         target = coverage(truth, (logits.shape[-2], logits.shape[-1]))
         present = truth.flatten(2).any(-1).float()
         loss = torch.zeros_like(present)
-        for name, weight in self.config.classes.items():
+        for name, weight in self.classes.items():
             each = MASK_LOSSES[name](logits.flatten(0, 1), target.flatten(0, 1))
             pixelwise = name in ("bce", "focal")
             loss = loss + weight * each.view_as(present) * (1 if pixelwise else present)
@@ -176,12 +179,15 @@ def _near(clicks: Tensor) -> Tensor:
     return F.max_pool2d(clicks.amax(1, keepdim=True), side, 1, CLICK_REACH)[:, 0]
 
 
-def _check(terms: Mapping[str, float], known: set[str]) -> None:
-    if unknown := sorted(set(terms) - known):
-        raise TrainingError(
-            f"expected losses of {', '.join(sorted(known))}, found {unknown[0]!r}"
-        )
-    if wrong := [name for name, weight in terms.items() if weight < 0]:
-        raise TrainingError(
-            f"expected a weight of 0 or more, found {terms[wrong[0]]} for {wrong[0]}"
-        )
+def _used(terms: Mapping[str, float], known: set[str]) -> dict[str, float]:
+    """Return the terms that weigh something."""
+    for name, weight in terms.items():
+        if name not in known:
+            raise TrainingError(
+                f"expected losses of {', '.join(sorted(known))}, found {name!r}"
+            )
+        if not (math.isfinite(weight) and weight >= 0):
+            raise TrainingError(
+                f"expected a weight of 0 or more for the loss {name}, found {weight}"
+            )
+    return {name: weight for name, weight in terms.items() if weight}

@@ -6,6 +6,7 @@ keeps one picture a slice: ``RV_Annotation/<subject>_<slice>.png``.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_octa_sam2.errors import ReadError, TrainingError, WriteError
+from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.prompts import CLASSES, SEGMENTABLE
 from napari_octa_sam2.training.config import DataConfig
 from napari_octa_sam2.training.data.formats.building import components, scaled
@@ -96,20 +98,18 @@ def write_annotated(
         "subject": subject,
         "classes": {str(i): cls for i, cls in classes.items()},
     }
-    part = path.with_name(path.name + ".part")
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        images=images,
+        labels=as_label_array(labels),
+        labelled=np.array(sorted({int(i) for i in labelled}), np.int64),
+        about=np.array(json.dumps(about)),
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.savez_compressed(
-                file,
-                images=images,
-                labels=as_label_array(labels),
-                labelled=np.array(sorted({int(i) for i in labelled}), np.int64),
-                about=np.array(json.dumps(about)),
-            )
-        part.replace(path)
+        write_whole(path, content.getvalue())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise WriteError(
             f"{path}: expected a place that can be written to, found that it cannot be "
             f"({error.strerror or error}); choose another folder or make room"
