@@ -48,6 +48,7 @@ from napari_octa_sam2.training.fit import (
     save_weights,
 )
 from napari_octa_sam2.training.folder import TrainingFolder, read_columns
+from napari_octa_sam2.training.interaction import Interaction
 from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.parts import Trained, seed_all
 from napari_octa_sam2.training.plan import begin, make_plan
@@ -59,7 +60,7 @@ from napari_octa_sam2.training.stream import (
     Share,
     generator,
 )
-from napari_octa_sam2.training.walk import Interaction, walk
+from napari_octa_sam2.training.walk import walk
 
 CLIP = ClipConfig(native=48, size=64, objects=2, zoom=(0.9, 1.1), tilt=5, min_area=4)
 LOSS = LossConfig(

@@ -21,16 +21,12 @@ from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.training.config import ClipConfig, LossConfig, PromptConfig
 from napari_octa_sam2.training.data.clips import Clip, cut_clip
 from napari_octa_sam2.training.data.scenes import Scene
+from napari_octa_sam2.training.interaction import Interaction
 from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.losses.criterion import coverage
 from napari_octa_sam2.training.parts import dense_head_for
-from napari_octa_sam2.training.walk import (
-    GIVEN_ABSENT,
-    Interaction,
-    Parts,
-    Walked,
-    walk,
-)
+from napari_octa_sam2.training.tally import Walked
+from napari_octa_sam2.training.walk import GIVEN_ABSENT, Parts, walk
 
 STOCK = "configs/sam2.1/sam2.1_hiera_t.yaml"
 NATIVE, SIZE = 48, 64
@@ -621,7 +617,7 @@ def test_unknown_classes_do_not_count():
     ("config", "message"),
     [
         (LossConfig(shown={"hinge": 1.0}), "found 'hinge'"),
-        (LossConfig(grid={"dice": -1.0}), "weight of 0 or more, found -1.0 for dice"),
+        (LossConfig(grid={"dice": -1.0}), "weight of 0 or more for the loss dice, found -1.0"),
         (LossConfig(classes={"iou_mse": 1.0}), "found 'iou_mse'"),
         (LossConfig(shown={}), "expected a loss of the masks"),
     ],

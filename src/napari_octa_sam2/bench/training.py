@@ -82,6 +82,7 @@ def _row(size: int, slices: int, plain: Peak, thrifty: Peak) -> Row:
             if known
             else None,
             "with, whole process [GB]": _gigabytes(_whole(thrifty)),
+            "step without checkpointing [s]": times[0],
             "step with checkpointing [s]": times[1],
         },
         "; ".join(notes),
@@ -108,9 +109,10 @@ def step_here(settings: Settings, who: str) -> dict[str, Any]:
         PromptConfig,
         TrainedConfig,
     )
+    from napari_octa_sam2.training.interaction import Interaction
     from napari_octa_sam2.training.losses import Criterion
     from napari_octa_sam2.training.parts import Trained
-    from napari_octa_sam2.training.walk import Interaction, walk
+    from napari_octa_sam2.training.walk import walk
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)

@@ -311,7 +311,7 @@ class FitConfig:
         Of the passes through the network; weights and losses are float32.
     checkpointing : bool
         Whether activations are computed again in the backward pass, slice by slice,
-        which costs a third more time and a fraction of the memory.
+        which takes longer and a fraction of the memory.
     feature_mb : float
         Memory, in units of 10^6 bytes, for the features of slices that come again
         unchanged to an encoder that is not trained; 0 makes them anew every time.

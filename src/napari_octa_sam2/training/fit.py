@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.training.checkpoint import (
@@ -23,9 +20,15 @@ from napari_octa_sam2.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
+from napari_octa_sam2.training.compute import (
+    attention_on,
+    precision_of,
+    workers_context,
+)
 from napari_octa_sam2.training.config import ClipConfig, FitConfig, PromptConfig
 from napari_octa_sam2.training.data.clips import Clip
 from napari_octa_sam2.training.data.scenes import Source
+from napari_octa_sam2.training.interaction import Interaction
 from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.parts import Trained, seed_all
 from napari_octa_sam2.training.schedule import Schedule, make_optimiser, set_rates
@@ -36,7 +39,8 @@ from napari_octa_sam2.training.stream import (
     Share,
     generator,
 )
-from napari_octa_sam2.training.walk import Interaction, Walked, walk
+from napari_octa_sam2.training.tally import Walked
+from napari_octa_sam2.training.walk import walk
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -191,10 +195,10 @@ class Fitting:
         self.optimiser.zero_grad(set_to_none=True)
         losses: list[Tensor] = []
         # activations that are computed again need the kernels of the first time
-        with _attention_on(self.accelerator.device, config.precision):
+        with attention_on(self.accelerator.device, config.precision):
             for number, batch in enumerate(batches):
                 turn = self.step * config.accumulate + number
-                with _precision_of(self.accelerator.device, config.precision):
+                with precision_of(self.accelerator.device, config.precision):
                     walked = self._walk(batch.to(self.accelerator.device), turn)
                 self._backward(walked, len(batches))
                 losses.append(walked.loss.detach())
@@ -313,7 +317,7 @@ class Fitting:
             stream,
             batch_size=None,
             num_workers=config.workers,
-            multiprocessing_context=_workers_context() if config.workers else None,
+            multiprocessing_context=workers_context() if config.workers else None,
         )
         batches: list[Clip] = []
         for batch in loader:
@@ -375,22 +379,3 @@ def report_row(report: StepReport) -> dict[str, Any]:
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {key: value.shape for key, value in weights.items()}
-
-
-def _precision_of(device: torch.device, precision: str) -> torch.autocast:
-    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    return torch.autocast(device.type, kind, enabled=kind is not None)
-
-
-def _attention_on(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Return the context with the kernels of attention that suit a device."""
-    if device.type == "cpu" and precision == "bf16":
-        # on a CPU the backward pass of the fused kernel is the slower one in bfloat16
-        return sdpa_kernel([SDPBackend.MATH])
-    kernels = set(SDPBackend.__members__.values()) - {SDPBackend.ERROR}
-    return sdpa_kernel(list(kernels))
-
-
-def _workers_context() -> str | None:
-    """Return how workers start: forked ones end with a process that is killed."""
-    return "fork" if sys.platform == "linux" else None

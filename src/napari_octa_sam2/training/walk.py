@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from napari_octa_sam2.model.appearance import appearance_of
 from napari_octa_sam2.model.prompt_encoder import LOGIT_LIMIT
 from napari_octa_sam2.model.refinement import Reading, paint_clicks, to_square
 from napari_octa_sam2.training import simulate
-from napari_octa_sam2.training.config import PromptConfig, PromptKind
+from napari_octa_sam2.training.config import PromptConfig
 from napari_octa_sam2.training.data.clips import Clip
 from napari_octa_sam2.training.features import (
     FeatureMemo,
@@ -26,56 +25,14 @@ from napari_octa_sam2.training.features import (
     encode,
     joined,
 )
+from napari_octa_sam2.training.interaction import Interaction
 from napari_octa_sam2.training.losses import Criterion
 from napari_octa_sam2.training.simulate import Points
+from napari_octa_sam2.training.tally import Tally, Walked, dice_of, over_clips
 
 # A pass over a slice: with points, with a mask, or one of "correct" and "mask only".
 Step = Points | Tensor | str | None
 GIVEN_ABSENT = -10.0  # logit, and object score, of an empty mask that was given
-
-
-@dataclass(frozen=True)
-class Interaction:
-    """What the simulated annotator does on the clips of a step.
-
-    Parameters
-    ----------
-    kind : {"click", "clicks", "box", "mask"}
-        Prompt of objects that are not asked for as a whole class.
-    slices : tuple of int
-        Slices of the clip that are prompted, the first among them.
-    rounds : int
-        Rounds of corrections on the first slice, each seeing the mask before it.
-    late : int, optional
-        Slice of the clip (not 0) that gets one round of corrections.
-    mask_round : int, optional
-        The round that has the mask before as only prompt.
-    """
-
-    kind: PromptKind
-    slices: tuple[int, ...] = (0,)
-    rounds: int = 0
-    late: int | None = None
-    mask_round: int | None = None
-
-    @classmethod
-    def draw(
-        cls, frames: int, config: PromptConfig, rng: np.random.Generator
-    ) -> Interaction:
-        """Return a random interaction for clips of `frames` slices."""
-        rounds = simulate.draw_rounds(config, rng)
-        slices = simulate.prompt_slices(frames, config, rng)
-        others = [t for t in range(1, frames) if t not in slices]
-        late = frames > 2 and bool(others) and rng.random() < config.late
-        return cls(
-            kind=simulate.draw_kind(config, frames, rng),
-            slices=slices,
-            rounds=rounds,
-            late=int(rng.choice(others)) if late else None,
-            mask_round=int(rng.integers(rounds))
-            if config.mask_rounds and rounds > 1
-            else None,
-        )
 
 
 @dataclass(frozen=True)
@@ -92,56 +49,6 @@ class Parts:
     refinement: Any = None
     dense_head: Any = None
     memo: FeatureMemo | None = None
-
-
-@dataclass(frozen=True)
-class Walked:
-    """Losses of a batch of clips, and the Dice of what was there.
-
-    Parameters
-    ----------
-    prompted : Tensor
-        Loss of slices with prompts, and of whole classes.
-    followed : Tensor
-        Loss of the slices without prompts; both are means over the slices of the clip.
-    prompted_dice, followed_dice, class_dice : float
-        Of single objects on slices with prompts and on others, and of whole classes.
-    """
-
-    prompted: Tensor
-    followed: Tensor
-    prompted_dice: float
-    followed_dice: float
-    class_dice: float
-
-    @property
-    def loss(self) -> Tensor:
-        """All of it."""
-        return self.prompted + self.followed
-
-
-@dataclass
-class _Tally:
-    """Losses and Dice as they come, by the kind of slice."""
-
-    losses: dict[str, list[Tensor]] = field(
-        default_factory=lambda: {"prompted": [], "followed": []}
-    )
-    dice: dict[str, list[Tensor]] = field(
-        default_factory=lambda: {"prompted": [], "followed": [], "whole": []}
-    )
-
-    def walked(self, dense: Tensor) -> Walked:
-        count = max(1, sum(map(len, self.losses.values())))
-        prompted, followed = (
-            sum(self.losses[kind], dense.new_zeros(())) / count
-            for kind in ("prompted", "followed")
-        )
-        return Walked(
-            dense + prompted,
-            followed,
-            *(_mean(self.dice[kind]) for kind in ("prompted", "followed", "whole")),
-        )
 
 
 @dataclass
@@ -213,7 +120,7 @@ class _Walk:
             "cond_frame_outputs": {},
             "non_cond_frame_outputs": {},
         }
-        self.tally = _Tally()
+        self.tally = Tally()
         self.first_points: Points | None = None
 
     def walked(self) -> Walked:
@@ -337,7 +244,7 @@ class _Walk:
             seen.painted,
         )
         kind = "followed" if seen.points is None else "prompted"
-        self.tally.losses[kind].append(_over_clips(loss * judged, judged, self.clips))
+        self.tally.losses[kind].append(over_clips(loss * judged, judged, self.clips))
         self._score(kind, seen.shown[:, 0].detach() > 0, target, t)
 
     def _can_be_prompted(self, t: int) -> bool:
@@ -357,7 +264,7 @@ class _Walk:
     def _score(self, kind: str, found: Tensor, target: Tensor, t: int) -> None:
         judged, whole = self._judged(t) > 0, self.asked >= 0
         for name, chosen in (("whole", whole & judged), (kind, ~whole & judged)):
-            self.tally.dice[name].append(_dice(found[chosen], target[chosen]))
+            self.tally.dice[name].append(dice_of(found[chosen], target[chosen]))
 
     def _steps(self, t: int, target: Tensor) -> list[Step]:
         """Return the passes over a slice: prompts, a mask, or corrections."""
@@ -495,12 +402,6 @@ class _Walk:
         self.memory[kind][t] = seen.out
 
 
-def _over_clips(losses: Tensor, weights: Tensor, clips: int) -> Tensor:
-    """Return the mean over clips of the mean over the judged objects of each."""
-    judged = weights.view(clips, -1).sum(1).clamp(min=1)
-    return (losses.view(clips, -1).sum(1) / judged).mean()
-
-
 def _no_points(asked: Tensor) -> Points:
     labels = torch.full_like(asked[:, None], simulate.PADDING, dtype=torch.int32)
     return torch.zeros(len(asked), 1, 2, device=asked.device), labels
@@ -524,16 +425,3 @@ def _features_of(network: Any, backbone: Features, rows: Tensor) -> Any:
 
 def _tokens(level: Tensor) -> Tensor:
     return level.flatten(2).permute(2, 0, 1)
-
-
-def _dice(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Return the Dice of each present object, shape ``(present,)``."""
-    present = truth.flatten(1).any(1)
-    p, g = predicted[present].flatten(1), truth[present].flatten(1)
-    values: Tensor = 2 * (p & g).sum(1) / (p.sum(1) + g.sum(1))
-    return values
-
-
-def _mean(values: list[Tensor]) -> float:
-    joined = torch.cat(values) if values else torch.empty(0)
-    return float(joined.mean()) if joined.numel() else math.nan
