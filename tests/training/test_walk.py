@@ -617,7 +617,10 @@ def test_unknown_classes_do_not_count():
     ("config", "message"),
     [
         (LossConfig(shown={"hinge": 1.0}), "found 'hinge'"),
-        (LossConfig(grid={"dice": -1.0}), "weight of 0 or more for the loss dice, found -1.0"),
+        (
+            LossConfig(grid={"dice": -1.0}),
+            "weight of 0 or more for the loss dice, found -1.0",
+        ),
         (LossConfig(classes={"iou_mse": 1.0}), "found 'iou_mse'"),
         (LossConfig(shown={}), "expected a loss of the masks"),
     ],
