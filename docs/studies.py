@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from napari_octa_sam2.engine.session import Session
-from napari_octa_sam2.metrics.overlap import dice
-from napari_octa_sam2.metrics.topology import cldice
+from napari_octa_sam2.metrics.segmentation.overlap import dice
+from napari_octa_sam2.metrics.segmentation.topology import cldice
 from napari_octa_sam2.model.download import checkpoint_path
 from napari_octa_sam2.model.loading import (
     LoadedModel,

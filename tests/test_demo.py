@@ -94,7 +94,9 @@ def test_demo_leaves_everything_behind(model: LoadedModel, tmp_path: Path) -> No
     assert geometry == volume.geometry
     with made.files["metrics"].open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["object"] for row in rows[:-1]] == [str(o.id) for o in prompts.objects]
+    dice = [r for r in rows if r["level"] == "object" and r["figure"] == "dice"]
+    assert [row["object"] for row in dice] == [str(o.id) for o in prompts.objects]
+    assert [row["class"] for row in dice] == [o.cls for o in prompts.objects]
     record = json.loads(made.files["record"].read_text())
     assert record["prompts"] == prompts.to_json()
     assert made.files["overview"].read_bytes().startswith(b"\x89PNG")
@@ -110,8 +112,8 @@ def test_demo_says_why_it_cannot_write(model: LoadedModel, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_bundled_model_finds_the_objects(tmp_path: Path) -> None:
     made = run_demo(tmp_path, model=load_model(DEFAULT_MODEL))
-    assert made.evaluation.pooled.dice > 0.65
-    assert all(scores.dice > 0.6 for scores in made.evaluation.objects)
+    assert made.evaluation.only("all")["dice"] > 0.65
+    assert all(row["dice"] > 0.6 for row in made.evaluation.at("object"))
 
 
 @pytest.mark.parametrize(

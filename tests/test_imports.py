@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / PACKAGE
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
-    {"errors", "files"},
+    {"errors", "files", "palette"},
     {"volume", "prompts", "metrics", "tables", "review", "project"},
     {"model", "engine", "training", "demo", "doctor", "overview", "protocol", "bench"},
     {"layers", "annotation", "prompt_layers", "settings"}

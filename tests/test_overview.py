@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_octa_sam2.metrics.segmentation.evaluation import evaluate
 from napari_octa_sam2.overview import write_overview
 from napari_octa_sam2.prompts import Prompt, PromptSet, Scribble
 from napari_octa_sam2.volume import LabelSet, OctaVolume, ScanGeometry
@@ -39,3 +40,17 @@ def test_what_was_drawn_is_seen(scan, tmp_path, prompt, key):
     assert after.count("<path") > before.count("<path")
     for kind in ("positive scribble", "negative scribble"):
         assert (kind in after) == (kind == key)
+
+
+def test_dice_is_written_beside_objects_and_slices(scan, tmp_path):
+    volume, labels = scan
+    truth = LabelSet(labels.data.copy())
+    truth.data[1, 8:20, 14:20] = 0
+    truth.data[2, :2, :2] = 2  # missed
+    evaluation = evaluate(labels.data, truth.data, geometry=volume.geometry)
+    path = tmp_path / "picture.svg"
+    write_overview(path, *scan, truth=truth, evaluation=evaluation)
+    text = path.read_text("utf-8")
+    assert "Dice of each object" in text
+    assert "slice 1   Dice 0.67" in text
+    assert "slice 2   Dice 0.00" in text

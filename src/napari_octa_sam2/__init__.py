@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_octa_sam2.engine.segment import segment
     from napari_octa_sam2.engine.session import Session
-    from napari_octa_sam2.metrics.evaluation import evaluate
+    from napari_octa_sam2.metrics.segmentation.evaluation import evaluate
     from napari_octa_sam2.model.loading import load_model
     from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
     from napari_octa_sam2.volume.geometry import ScanGeometry
@@ -49,7 +49,7 @@ _HOMES = {
     "PromptSet": "prompts",
     "ScanGeometry": "volume.geometry",
     "Session": "engine.session",
-    "evaluate": "metrics.evaluation",
+    "evaluate": "metrics.segmentation.evaluation",
     "load_model": "model.loading",
     "make_phantom": "volume.phantom",
     "read_labels": "volume.readers",

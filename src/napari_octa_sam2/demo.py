@@ -12,7 +12,9 @@ import numpy as np
 
 from napari_octa_sam2.engine.segment import Segmentation, segment
 from napari_octa_sam2.errors import WriteError
-from napari_octa_sam2.metrics.evaluation import Evaluation, evaluate
+from napari_octa_sam2.metrics.report.sheets import write_results
+from napari_octa_sam2.metrics.results import Results
+from napari_octa_sam2.metrics.segmentation.evaluation import evaluate
 from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel, load_model
 from napari_octa_sam2.overview import write_overview
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
@@ -30,7 +32,7 @@ class Demo:
     """What `run_demo` did, and its files by name."""
 
     segmentation: Segmentation
-    evaluation: Evaluation
+    evaluation: Results
     files: dict[str, Path]
     seconds: float
 
@@ -80,9 +82,10 @@ def run_demo(
         truth.data,
         geometry=volume.geometry,
         names=truth.names,
+        classes=truth.classes,
         slices=slice(span.start, span.stop),
     )
-    evaluation.write_csv(files["metrics"])
+    write_results(files["metrics"], evaluation)
     files["record"].write_text(json.dumps(done.record, indent=1) + "\n", "utf-8")
     _picture(files["overview"], volume, done, truth, prompts, evaluation)
     return Demo(done, evaluation, files, time.perf_counter() - began)
@@ -180,7 +183,7 @@ def _picture(
     done: Segmentation,
     truth: LabelSet,
     prompts: PromptSet,
-    evaluation: Evaluation,
+    evaluation: Results,
 ) -> None:
     write_overview(
         path,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_octa_sam2.errors import PromptError, VolumeError
+from napari_octa_sam2.palette import OBJECTS
 from napari_octa_sam2.volume import AXES, LabelSet, OctaVolume, ScanGeometry
 from napari_octa_sam2.volume.octa_volume import check_volume_array
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer, Points
 
 LayerData = tuple[Any, dict[str, Any], str]
-
-# Okabe and Ito's colours, told apart with every kind of colour vision.
-OBJECTS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 
 
 def geometry_arguments(geometry: ScanGeometry, ndim: int = 3) -> dict[str, Any]:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from napari_octa_sam2.errors import WriteError
-from napari_octa_sam2.metrics.scores import Evaluation
+from napari_octa_sam2.metrics.report.dress import nice_length
+from napari_octa_sam2.metrics.results import Results
+from napari_octa_sam2.palette import (
+    DARK,
+    OBJECTS_BESIDE,
+    PREDICTION,
+    TRUTH,
+    VERMILION,
+)
 from napari_octa_sam2.prompts import PromptSet
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
@@ -21,24 +29,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".pdf", ".svg")
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-PREDICTION, TRUTH = "#E69F00", "#56B4E9"
-OBJECTS = ("#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#E69F00", "#56B4E9")
-BACKGROUND, TEXT, FAINT = "#262930", "#F0F1F2", "#A8ADB8"
-STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 9.0,
-    "text.color": TEXT,
-    "axes.titlecolor": TEXT,
-    "figure.facecolor": BACKGROUND,
-    "savefig.facecolor": BACKGROUND,
-    "svg.fonttype": "none",
-}
+STYLE = DARK.style()
 CLICK = {"ls": "", "ms": 7, "mec": "black", "mew": 0.8, "clip_on": False}
 POSITIVE: dict[str, Any] = CLICK | {"marker": "P", "mfc": "white"}
-NEGATIVE: dict[str, Any] = CLICK | {"marker": "X", "mfc": "#D55E00"}
+NEGATIVE: dict[str, Any] = CLICK | {"marker": "X", "mfc": VERMILION}
 SCRIBBLE: dict[str, Any] = {"lw": 1.8, "solid_capstyle": "round"}
-LINES = ("#D55E00", "white")  # negative, positive
+LINES = (VERMILION, "white")  # negative, positive
 SLICES = 6
 
 
@@ -66,7 +62,7 @@ def write_overview(
     *,
     truth: LabelSet | None = None,
     prompts: PromptSet | None = None,
-    evaluation: Evaluation | None = None,
+    evaluation: Results | None = None,
     title: str | None = None,
 ) -> Path:
     """Draw the labels on the en-face projection and on a few slices.
@@ -82,8 +78,8 @@ def write_overview(
         Drawn in a second colour on the slices.
     prompts : PromptSet, optional
         Drawn on their slices; prompted slices are shown first.
-    evaluation : Evaluation, optional
-        Its Dice values are written beside objects and slices.
+    evaluation : Results, optional
+        Of `evaluate`: its Dice values are written beside objects and slices.
     title : str, optional
         By default the name of the volume.
 
@@ -133,12 +129,6 @@ def choose_slices(
     return sorted(chosen) or [len(filled) // 2]
 
 
-def nice_length(extent: float) -> float:
-    """Return the largest 1, 2 or 5 times a power of ten up to a quarter of `extent`."""
-    power = 10.0 ** math.floor(math.log10(extent / 4))
-    return max(f * power for f in (1, 2, 5) if f * power <= extent / 4)
-
-
 def _spread(values: Sequence[int], count: int) -> list[int]:
     if len(values) <= count:
         return list(values)
@@ -169,16 +159,17 @@ def _draw_enface(
     axes: Axes,
     volume: OctaVolume,
     labels: LabelSet,
-    evaluation: Evaluation | None,
+    evaluation: Results | None,
     title: str,
 ) -> None:
     from matplotlib.patches import Patch
 
     _draw_image(axes, np.nan_to_num(volume.data).max(0), volume.geometry)
-    dice = {s.object: s.dice for s in evaluation.objects} if evaluation else {}
+    objects = evaluation.at("object") if evaluation else ()
+    dice = {row.labels["object"]: row["dice"] for row in objects}
     handles = []
     for number, label in enumerate(int(i) for i in np.unique(labels.data) if i):
-        colour = OBJECTS[number % len(OBJECTS)]
+        colour = OBJECTS_BESIDE[number % len(OBJECTS_BESIDE)]
         _fill(axes, (labels.data == label).any(0), colour)
         name = labels.names.get(label, f"object {label}")
         score = f"  {dice[label]:.2f}" if label in dice else ""
@@ -186,7 +177,12 @@ def _draw_enface(
     _draw_scale_bar(axes, volume.geometry, volume.shape[2])
     axes.set_title(title, fontsize=13, loc="left", pad=20, weight="bold")
     axes.text(
-        0, 1.012, _subtitle(volume), transform=axes.transAxes, color=FAINT, va="bottom"
+        0,
+        1.012,
+        _subtitle(volume),
+        transform=axes.transAxes,
+        color=DARK.faint,
+        va="bottom",
     )
     if handles:
         heading = "Dice of each object" if dice else None
@@ -209,7 +205,7 @@ def _draw_slice(
     labels: LabelSet,
     truth: LabelSet | None,
     prompts: PromptSet | None,
-    evaluation: Evaluation | None,
+    evaluation: Results | None,
 ) -> None:
     _draw_image(axes, volume.data[index], volume.geometry)
     if truth is not None:
@@ -228,8 +224,8 @@ def _draw_slice(
         if prompt.box is not None:
             _draw_box(axes, prompt.box)
     name = volume.slice_names[index] if volume.slice_names else f"slice {index}"
-    score = evaluation.pooled.slice_dice.get(index) if evaluation else None
-    text = name if score is None else f"{name}   Dice {score:.2f}"
+    rows = evaluation.at("slice", slice=index) if evaluation else ()
+    text = "   ".join([name, *(f"Dice {row['dice']:.2f}" for row in rows)])
     axes.set_title(text, fontsize=9.5, loc="left", pad=4)
 
 
@@ -326,9 +322,9 @@ def _legend(
         title=title,
         ncols=min(4, len(handles)),
         frameon=False,
-        labelcolor=TEXT,
+        labelcolor=DARK.ink,
         alignment="left",
         handlelength=1.4,
         **place,
     )
-    legend.get_title().set_color(FAINT)
+    legend.get_title().set_color(DARK.faint)

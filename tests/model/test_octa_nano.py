@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from napari_octa_sam2.engine.session import Session
-from napari_octa_sam2.metrics.overlap import dice
+from napari_octa_sam2.metrics.segmentation.overlap import dice
 from napari_octa_sam2.model.loading import load_model
 from napari_octa_sam2.protocol.clicks import annotate
 from napari_octa_sam2.volume.phantom import make_enface

@@ -109,7 +109,7 @@ def test_no_more_clicks_than_the_figures_need(squares):
 
 def test_a_small_network_is_annotated(tiny_model, phantom):
     from napari_octa_sam2.engine.session import Session
-    from napari_octa_sam2.metrics.overlap import dice
+    from napari_octa_sam2.metrics.segmentation.overlap import dice
 
     image, masks = phantom
     session = Session(image[None], tiny_model, device="cpu")

@@ -10,7 +10,7 @@ import pytest
 from napari_octa_sam2.engine.results import SliceResult
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.errors import ModelError, ReadError
-from napari_octa_sam2.metrics.overlap import dice
+from napari_octa_sam2.metrics.segmentation.overlap import dice
 from napari_octa_sam2.prompts import PromptObject, PromptSet
 from napari_octa_sam2.protocol.review import run
 from napari_octa_sam2.protocol.review.records import Review, Reviews

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import label
 
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.metrics.clicks import deepest_pixel, next_click
+from napari_octa_sam2.metrics.segmentation.clicks import deepest_pixel, next_click
 from napari_octa_sam2.model.prompt_encoder import BOX_END, BOX_START, FIRST_CLASS
 from napari_octa_sam2.training import simulate
 from napari_octa_sam2.training.config import PromptConfig

@@ -25,7 +25,7 @@ from napari_octa_sam2.engine.plan import Visit, plan_visits
 from napari_octa_sam2.engine.settling import Settling
 from napari_octa_sam2.engine.tracker import Tracker
 from napari_octa_sam2.errors import VolumeError
-from napari_octa_sam2.metrics.overlap import confusion
+from napari_octa_sam2.metrics.segmentation.overlap import confusion
 from napari_octa_sam2.prompts import Prompt
 
 

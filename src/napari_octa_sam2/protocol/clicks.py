@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from napari_octa_sam2.metrics.clicks import Click, next_click
-from napari_octa_sam2.metrics.overlap import dice
-from napari_octa_sam2.metrics.topology import cldice
+from napari_octa_sam2.metrics.segmentation.clicks import Click, next_click
+from napari_octa_sam2.metrics.segmentation.overlap import dice
+from napari_octa_sam2.metrics.segmentation.topology import cldice
 from napari_octa_sam2.prompts import Prompt
 
 CLICKS = (0, 1, 3, 5, 10)  # after which the figures are reported
@@ -90,7 +90,7 @@ def annotate(
 ) -> Annotation:
     """Click on an object of one slice until there is nothing left to gain.
 
-    Each click is that of `napari_octa_sam2.metrics.clicks.next_click`. It ends after
+    Each click is that of `napari_octa_sam2.metrics.segmentation.clicks.next_click`. It ends after
     `limit` clicks, where no error is left, or once the largest of `CLICKS` is made
     and the highest of `LEVELS` was reached: no figure can change then.
 

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
-from napari_octa_sam2.metrics.overlap import dice
+from napari_octa_sam2.metrics.segmentation.overlap import dice
 from napari_octa_sam2.protocol.clicks import Annotated, annotate
 from napari_octa_sam2.volume.octa_volume import LabelSet
 

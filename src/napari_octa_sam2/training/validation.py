@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.files import write_whole
-from napari_octa_sam2.metrics.clicks import next_click
-from napari_octa_sam2.metrics.overlap import dice, iou
+from napari_octa_sam2.metrics.segmentation.clicks import next_click
+from napari_octa_sam2.metrics.segmentation.overlap import dice, iou
 from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import SEGMENTABLE, Prompt
 from napari_octa_sam2.training.config import ClipConfig
@@ -51,7 +51,7 @@ def judge(
     """Prompt every sample by its class, or else by one click, and compare.
 
     Classes that the model can be asked for are; other objects get the first click of
-    `metrics.clicks.next_click` on the first slice with truth that shows them. Then they
+    `metrics.segmentation.clicks.next_click` on the first slice with truth that shows them. Then they
     are followed through all slices.
 
     Parameters

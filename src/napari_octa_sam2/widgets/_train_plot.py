@@ -9,15 +9,16 @@ from qtpy.QtCore import QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_octa_sam2.palette import GREEN, ORANGE, PURPLE, SKY
 from napari_octa_sam2.widgets._train_view import Series
 
-# Okabe and Ito's colours that show on a dark and on a light ground.
+# Those that show on a dark and on a light ground.
 COLOURS = {
-    "loss": "#E69F00",
-    "prompted": "#56B4E9",
-    "followed": "#E69F00",
-    "whole class": "#CC79A7",
-    "validation": "#009E73",
+    "loss": ORANGE,
+    "prompted": SKY,
+    "followed": ORANGE,
+    "whole class": PURPLE,
+    "validation": GREEN,
 }
 GAP, TICK, MARK, SWATCH = 5, 4, 3, 16
 FAINT, DIM = 50, 170  # opacity of the grid and of lesser text, of 255

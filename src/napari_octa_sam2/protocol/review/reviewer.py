@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from napari_octa_sam2.metrics.clicks import next_click
-from napari_octa_sam2.metrics.overlap import Confusion, confusion, dice
+from napari_octa_sam2.metrics.segmentation.clicks import next_click
+from napari_octa_sam2.metrics.segmentation.overlap import Confusion, confusion, dice
 from napari_octa_sam2.project import locks
 from napari_octa_sam2.prompts import Prompt, PromptSet
 from napari_octa_sam2.protocol.clicks import as_prompt

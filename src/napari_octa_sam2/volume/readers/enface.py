@@ -20,7 +20,7 @@ LABEL_FOLDERS = {
     "artery": ("GT_Artery", "artery"),
     "vein": ("GT_Vein", "vein"),
     "FAZ": ("GT_FAZ", "FAZ"),
-    "all vessels": ("GT_Capillary", "other"),
+    "all vessels": ("GT_Capillary", "vessel"),
 }
 DEPTH_NOTE = "nominal, that of the scan: a projection has no depth of its own"
 

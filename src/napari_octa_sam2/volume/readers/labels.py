@@ -9,10 +9,15 @@ from typing import Any
 from napari_octa_sam2.errors import ReadError, VolumeError
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import LabelSet, check_volume_array
-from napari_octa_sam2.volume.readers import nifti, npy, ome_zarr, tiff
+from napari_octa_sam2.volume.readers import mask_image, nifti, npy, ome_zarr, tiff
 from napari_octa_sam2.volume.readers.label_values import as_label_array
 
-_FORMATS = (ome_zarr, nifti, tiff, npy)
+_FORMATS = (ome_zarr, nifti, tiff, npy, mask_image)
+
+
+def is_label_file(path: Path) -> bool:
+    """Return whether the name is that of a format that may hold labels."""
+    return any(module.matches(path) for module in _FORMATS)
 
 
 def read_labels(path: str | Path) -> tuple[LabelSet, ScanGeometry]:
@@ -36,7 +41,7 @@ def read_labels(path: str | Path) -> tuple[LabelSet, ScanGeometry]:
     if module is None:
         raise ReadError(
             f"{path}: expected labels in one of .ome.zarr, .nii.gz, .nii, .tif, .tiff, "
-            ".npy, found another format; convert them first"
+            ".npy, .png, .bmp, found another format; convert them first"
         )
     array, geometry, record = module.load_array(path)
     _refuse_image(path, record)

@@ -1,0 +1,150 @@
+"""The use of `evaluate` on labels: files, or folders of scans, against their truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_octa_sam2.cli.console import (
+    Tell,
+    parse_range,
+    progress,
+    say,
+    stop_on_signal,
+)
+from napari_octa_sam2.cli.measuring import show
+from napari_octa_sam2.errors import PromptError, ReadError
+from napari_octa_sam2.metrics.results import Results
+from napari_octa_sam2.metrics.subjects import is_scan, read_subject
+from napari_octa_sam2.volume.geometry import ScanGeometry
+from napari_octa_sam2.volume.readers import read_volume
+
+if TYPE_CHECKING:
+    from napari_octa_sam2.metrics.segmentation.cohort import Case
+
+SHOWN = ("object", "class", "all", "subjects")  # slices are for files
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared, and how; as the options of `evaluate`."""
+
+    labels: str | None = None
+    slices: str | None = None
+    tolerance: float | None = None
+    slicewise: bool = True
+    per_slice: bool = True
+    scores: Path | None = None
+    spacing: Sequence[float] | None = None
+
+
+def compare(
+    prediction: Path, truth: Path, asked: Asked, out: list[Path], as_json: bool
+) -> None:
+    """Compare, print, and write.
+
+    Raises
+    ------
+    OctaError
+        If the input cannot be read or compared, or a file not be written.
+    """
+    from napari_octa_sam2.metrics.report.writing import check_targets
+
+    check_targets(out)
+    both = [path.is_dir() and not is_scan(path) for path in (prediction, truth)]
+    run = _folders if all(both) else _pair
+    with progress("figures") as tell:
+        results = run(prediction, truth, asked, tell)
+    inputs = [prediction, truth]
+    show(results, out, as_json, inputs=inputs, title="Segmentation", levels=SHOWN)
+
+
+def _pair(prediction: Path, truth: Path, asked: Asked, tell: Tell) -> Results:
+    from napari_octa_sam2.metrics.segmentation.evaluation import evaluate
+
+    case = _read("", prediction, truth, asked)
+    span = parse_range(asked.slices)
+    if span is not None and not 0 <= span.start < span.stop <= len(case.truth):
+        raise PromptError(
+            f"expected a range of slices from 0 to {len(case.truth) - 1}, the first "
+            f"before the last, found {asked.slices}"
+        )
+    with stop_on_signal() as stopped:
+        return evaluate(
+            case.prediction,
+            case.truth,
+            geometry=case.geometry,
+            names=case.names,
+            classes=case.classes,
+            slices=None if span is None else slice(span.start, span.stop),
+            slicewise=asked.slicewise,
+            tolerance=asked.tolerance,
+            per_slice=asked.per_slice,
+            scores=None if asked.scores is None else read_volume(asked.scores).data,
+            progress=tell,
+            cancelled=stopped,
+        )
+
+
+def _folders(prediction: Path, truth: Path, asked: Asked, tell: Tell) -> Results:
+    from napari_octa_sam2.metrics.segmentation.cohort import evaluate_cohort
+    from napari_octa_sam2.metrics.segmentation.pairing import pair_files
+
+    if asked.slices is not None or asked.scores is not None:
+        raise PromptError(
+            "expected two files with --range or --scores, found two folders; compare "
+            "scan by scan"
+        )
+    pairs, notes = pair_files(prediction, truth)
+
+    def cases() -> Iterator[Case]:
+        for pair in pairs:
+            try:
+                yield _read(pair.subject, pair.prediction, pair.truth, asked)
+            except ReadError as error:
+                notes.append(f"{pair.subject} was left out: {error}")
+
+    def told(done: int, total: int | None, subject: str) -> None:
+        tell(done, len(pairs), subject)
+
+    with stop_on_signal() as stopped:
+        found = evaluate_cohort(
+            cases(),
+            slicewise=asked.slicewise,
+            tolerance=asked.tolerance,
+            per_slice=asked.per_slice,
+            progress=told,
+            cancelled=stopped,
+        )
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _read(name: str, prediction: Path, truth: Path, asked: Asked) -> Case:
+    from napari_octa_sam2.metrics.segmentation.cohort import Case
+
+    read = partial(read_subject, spacing=asked.spacing)
+    predicted, real = read(prediction), read(truth, labels=asked.labels)
+    labels, given = real.one(), predicted.one()
+    geometry = real.geometry if real.geometry.known else predicted.geometry
+    if predicted.geometry.known and not _alike(predicted.geometry, geometry):
+        say(
+            f"warning: the spacing of {prediction} is {predicted.geometry.spacing} mm, "
+            f"that of {truth} {geometry.spacing} mm; the latter is used"
+        )
+    return Case(
+        name,
+        given.data,
+        labels.data,
+        geometry,
+        {**given.names, **labels.names},
+        {**given.classes, **labels.classes},
+    )
+
+
+def _alike(one: ScanGeometry, other: ScanGeometry) -> bool:
+    pairs = zip(one.spacing, other.spacing, strict=True)
+    return all(math.isclose(a, b, rel_tol=1e-3) for a, b in pairs)

@@ -1,0 +1,1 @@
+"""How well graders agree with one another."""

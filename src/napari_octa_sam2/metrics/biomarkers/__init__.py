@@ -1,0 +1,1 @@
+"""What vessels and the foveal avascular zone measure."""

@@ -1,0 +1,1 @@
+"""Figures told: terminal, tables, workbook, pictures, and a page to hand on."""
