@@ -187,8 +187,8 @@ def show(
 
     The text on the terminal can be restricted to some `levels`.
     """
-    from napari_octa_sam2.metrics.report.writing import write
     from napari_octa_sam2.metrics.report.sheets import as_text
+    from napari_octa_sam2.metrics.report.writing import write
 
     if as_json:
         print_json(results.to_json())

@@ -26,7 +26,11 @@ from scipy.ndimage import (
 from torch import Tensor
 
 from napari_octa_sam2.errors import TrainingError
-from napari_octa_sam2.metrics.segmentation.clicks import Click, deepest_pixel, next_click
+from napari_octa_sam2.metrics.segmentation.clicks import (
+    Click,
+    deepest_pixel,
+    next_click,
+)
 from napari_octa_sam2.model.prompt_encoder import BOX_END, BOX_START, FIRST_CLASS
 from napari_octa_sam2.training.config import PromptConfig, PromptKind
 

@@ -153,23 +153,19 @@ def plot_of(
     )
 
 
-def pictures(
-    kind: str, answers: Mapping[str, Answer], drawn: Sequence[Plane]
-) -> list[Picture]:
-    """Return everything that a report of this kind can show."""
+def pictures(answer: Answer, drawn: Sequence[Plane]) -> list[Picture]:
+    """Return everything that a report of an answer can show."""
     from napari_octa_sam2.metrics.report.pictures import Picture
 
     found: list[Picture] = []
     for name in PLOTS:
-        if NEEDED.get(name, MEASURE) != kind:
+        if NEEDED.get(name, MEASURE) != answer.kind:
             continue
         for plane in drawn or (None,):
-            draw = plot_of(name, answers, plane)
+            draw = plot_of(name, {answer.kind: answer}, plane)
             if not isinstance(draw, str):
-                more = "" if plane is None or len(drawn) == 1 else f", {plane.name}"
+                more = f", {plane.name}" if plane and len(drawn) > 1 else ""
                 found.append(Picture(name + more, partial(draw, look=LIGHT)))
-            if kind != MEASURE:
-                break
     return found
 
 

@@ -111,14 +111,27 @@ class Freshness:
         self._live = tally.results()
 
     @property
-    def results(self) -> Results:
-        """The figures, as new as they are known."""
-        return with_live(self.answer.results, self._live)
-
-    @property
     def now(self) -> Answer:
         """The answer with figures as new as they are known."""
-        return replace(self.answer, results=self.results)
+        levels = self.answer.results.levels()
+        rows = tuple(row for level in levels for row in self.rows(level))
+        return replace(self.answer, results=replace(self.answer.results, rows=rows))
+
+    def rows(self, level: str) -> tuple[Row, ...]:
+        """Return the rows of a level; where they are live, those of now."""
+        rows = self.answer.results.at(level)
+        live = () if self._live is None else self._live.at(level)
+        if not live:
+            return rows
+        before = {frozenset(row.labels.items()): row.figures for row in rows}
+        return tuple(
+            Row(
+                level,
+                row.labels,
+                {**before.get(frozenset(row.labels.items()), {}), **row.figures},
+            )
+            for row in live
+        )
 
     def is_old(self) -> IsOld | None:
         """Return what tells old figures; None if all are new."""
@@ -141,27 +154,6 @@ def changed_slices(data: np.ndarray, answer: Answer) -> list[int]:
     if now.shape != answer.checksums.shape:
         return list(range(len(now)))
     return [int(i) for i in (now != answer.checksums).nonzero()[0]]
-
-
-def with_live(results: Results, live: Results | None) -> Results:
-    """Return results with the figures of `live` in place of their own.
-
-    Rows of a level that `live` has are those of `live`.
-    """
-    if live is None:
-        return results
-    levels = live.levels()
-    before = {(r.level, frozenset(r.labels.items())): r for r in results.rows}
-    rows: list[Row] = []
-    for level in dict.fromkeys([*results.levels(), *levels]):
-        if level not in levels:
-            rows += results.at(level)
-            continue
-        for row in live.at(level):
-            old = before.get((level, frozenset(row.labels.items())))
-            figures = {} if old is None else old.figures
-            rows.append(Row(level, row.labels, {**figures, **row.figures}))
-    return Results(tuple(rows), results.settings, results.notes)
 
 
 def _keys(results: Results) -> set[tuple[str, str]]:

@@ -36,7 +36,7 @@ SORTED = ROLES.UserRole
 BEFORE = "Before the last change of the labels."
 LINES = 9  # of the table that are always seen
 WIDEST = 160  # pixels of a column of names
-MakeTable = Callable[[], tuple[LevelTable, "IsOld | None"]]
+MakeTable = Callable[[], tuple[LevelTable | None, "IsOld | None"]]
 
 
 class LevelModel(QAbstractTableModel):

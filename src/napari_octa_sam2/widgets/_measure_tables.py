@@ -79,7 +79,6 @@ def with_features(features: pd.DataFrame, parts: Iterable[Results]) -> pd.DataFr
     return table.reset_index()
 
 
-def _table(fresh: Freshness, level: str) -> tuple[LevelTable, IsOld | None]:
-    results = Results(fresh.results.at(level))
-    (table,) = level_tables(results) or (None,)
+def _table(fresh: Freshness, level: str) -> tuple[LevelTable | None, IsOld | None]:
+    (table,) = level_tables(Results(fresh.rows(level))) or (None,)
     return table, fresh.is_old()

@@ -25,7 +25,7 @@ from napari_octa_sam2.widgets._measure_live import (
 )
 from napari_octa_sam2.widgets._measure_overlays import TITLES, Overlays
 from napari_octa_sam2.widgets._measure_panels import ChoicePanel, RunPanel
-from napari_octa_sam2.widgets._measure_plot import PlotPanel
+from napari_octa_sam2.widgets._measure_plot import DRAWING, PlotPanel
 from napari_octa_sam2.widgets._measure_request import (
     AGREE,
     COMPARE,
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
-    from napari_octa_sam2.metrics.results import Results, Row
+    from napari_octa_sam2.metrics.results import Row
 
-PLOT_MS = 300  # between two drawings of a plot while annotating
+PLOT_MS = 250  # of rest before a plot is drawn anew while annotating
 SCROLL_BAR = 16  # pixels
 DOING = {MEASURE: "Measuring", COMPARE: "Comparing", AGREE: "Comparing the graders"}
 TITLE = {
@@ -84,7 +84,9 @@ class MeasureWidget(Dock):
         self.runner = TaskRunner(self.say, self._set_running)
         # What nobody waits for: drawings, and figures that follow the labels.
         self._drawer = TaskRunner(lambda text: None, lambda running: None)
-        self._follower = TaskRunner(lambda text: None, lambda running: None)
+        self._looker = TaskRunner(lambda text: None, lambda running: None)
+        self._again = TaskRunner(lambda text: None, lambda running: None)
+        self._strokes = 0
         self.found: dict[str, Freshness] = {}
         self._planes: tuple[drawings.Plane, ...] | None = None
         self._cancelled = False
@@ -194,8 +196,7 @@ class MeasureWidget(Dock):
     def write(self, path: str | Path) -> None:
         """Write the results of the kind that is shown, in the format of the suffix."""
         kind = self._kind
-        fresh, answers = self.found[kind], self._answers
-        work = partial(_write, Path(path), kind, fresh.results, answers, self._planes)
+        work = partial(_write, Path(path), self.found[kind].now, self._planes)
         self.runner.start(f"Writing {Path(path).name}", work, lambda _: None)
 
     # requests and answers --------------------------------------------------
@@ -204,10 +205,6 @@ class MeasureWidget(Dock):
     def labels(self) -> Labels | None:
         """The layer that is measured."""
         return self.choice.layers.labels.layer
-
-    @property
-    def _answers(self) -> dict[str, Answer]:
-        return {kind: fresh.answer for kind, fresh in self.found.items()}
 
     @property
     def _kind(self) -> str:
@@ -304,14 +301,10 @@ class MeasureWidget(Dock):
 
     def _show_plot(self) -> None:
         """Draw the chosen plot; what it needs is computed first."""
-        name = self.plot.name
-        if self._needs_planes(name):
+        if self._needs_planes(self.plot.name):
             self._draw_planes()
-        answers = self._answers
-        fresh = self.found.get(COMPARE)
-        if name == drawings.BY_SLICE and fresh is not None:
-            answers[COMPARE] = fresh.now
-        self.plot.show_plot(drawings.plot_of(name, answers, self._plane()))
+        found = tuple(self.found.values())
+        self.plot.show_plot(partial(_plot, self.plot.name, found, self._plane()))
 
     def _needs_planes(self, name: str) -> bool:
         of_measure = name not in drawings.NEEDED
@@ -405,26 +398,33 @@ class MeasureWidget(Dock):
         if layer is None or not self.found:
             return
         data, index = as_slices(layer.data), self._shown_slice()
-        differs = [f.look(data, index) for f in list(self.found.values())]
-        if any(differs):
-            self._follow(data, index)
-
-    def _follow(self, data: np.ndarray, index: int) -> None:
-        fresh = self.found.get(COMPARE)
-        live = self.run.live.isChecked()
-        if live and fresh is not None and not self._follower.busy:
-            try:
-                fresh.follow(data, index)
-            except OctaError as error:
-                self.say(str(error))
-        if live and MEASURE in self.found and len(data) == 1:
+        differs = [fresh.look(data, index) for fresh in self.found.values()]
+        if not any(differs):
+            return
+        self._strokes += 1
+        if not self.run.live.isChecked():
+            self._show_tables()
+            self._say_old()
+            return
+        if COMPARE in self.found:
+            self._follow(self.found[COMPARE], data, index)
+        if MEASURE in self.found and len(data) == 1:
             self._measure_again()
         self._show_changes()
+
+    def _follow(self, fresh: Freshness, data: np.ndarray, index: int) -> None:
+        if self._looker.busy:
+            self.watch.remind()
+            return
+        try:
+            fresh.follow(data, index)
+        except OctaError as error:
+            self.say(str(error))
 
     def _rested(self) -> None:
         """Look at all slices, in a thread."""
         layer = self.labels
-        if layer is None or not self.found or self._follower.busy:
+        if layer is None or not self.found or self._looker.busy:
             return
         work = partial(
             _look_again,
@@ -432,7 +432,7 @@ class MeasureWidget(Dock):
             tuple(self.found.values()),
             self.run.live.isChecked(),
         )
-        self._follower.start("Looking", work, partial(self._show_looked, layer))
+        self._looker.start("Looking", work, partial(self._show_looked, layer))
 
     def _show_looked(
         self, layer: Labels, looked: list[tuple[Freshness, list[int]]]
@@ -450,7 +450,7 @@ class MeasureWidget(Dock):
 
     def _measure_again(self) -> None:
         """Measure what changed, in a thread; nobody is told of bad input."""
-        if self._follower.busy or self.runner.busy or self.labels is None:
+        if self._again.busy or self.runner.busy or self.labels is None:
             self.watch.remind()
             return
         try:
@@ -458,23 +458,33 @@ class MeasureWidget(Dock):
         except OctaError as error:
             self.say(str(error))
             return
-        work = partial(_told, partial(request.run, _ignore, lambda: self._stopped))
-        self._follower.start("Measuring", work, partial(self._show_again, self.labels))
+        strokes, layer = self._strokes, self.labels
+        flat = layer.ndim == 2 or len(layer.data) == 1
 
-    def _show_again(self, layer: Labels, answer: Answer | str) -> None:
-        if layer is not self.labels or isinstance(answer, str):
-            self.say(answer if isinstance(answer, str) else "")
+        def late() -> bool:
+            return self._stopped or not (flat or strokes == self._strokes)
+
+        def show(answer: Answer | str) -> None:
+            if layer is self.labels and not late():
+                self._show_again(answer)
+
+        work = partial(_told, partial(request.run, _ignore, late))
+        self._again.start("Measuring", work, show)
+
+    def _show_again(self, answer: Answer | str) -> None:
+        if isinstance(answer, str):
+            self.say(answer)
             return
         self.found[MEASURE] = Freshness(answer)
         self._planes = None
         self._show_changes()
         if any(box.isChecked() for box in self.shown.values()):
-            QTimer.singleShot(0, self._draw_planes)
+            self._draw_planes()
+        self.watch.remind()
 
     def _show_changes(self) -> None:
         self._show_tables()
-        if not self._plot_timer.isActive():
-            self._plot_timer.start()
+        self._plot_timer.start()
         self._say_old()
 
     def _say_old(self) -> None:
@@ -544,7 +554,8 @@ class MeasureWidget(Dock):
 
     def stop(self) -> None:
         """Stop listening, and drop what is being computed; layers stay."""
-        for runner in (self.runner, self._drawer, self._follower):
+        self.plot.close_painter()
+        for runner in (self.runner, self._drawer, self._looker, self._again):
             runner.close()
         self.watch.follow(None)
         self._plot_timer.stop()
@@ -577,25 +588,31 @@ def _look_again(
     return [(fresh, changed_slices(data, fresh.answer)) for fresh in found]
 
 
+def _plot(
+    name: str, found: tuple[Freshness, ...], plane: drawings.Plane | None
+) -> drawings.Draw | str:
+    answers = {fresh.answer.kind: fresh.now for fresh in found}
+    return drawings.plot_of(name, answers, plane)
+
+
 def _write(
-    path: Path,
-    kind: str,
-    results: Results,
-    answers: dict[str, Answer],
-    planes: tuple[drawings.Plane, ...] | None,
+    path: Path, answer: Answer, planes: tuple[drawings.Plane, ...] | None
 ) -> None:
     """Write a table, or a report with pictures."""
     from napari_octa_sam2.metrics.report import page, sheets
 
     if path.suffix.lower() not in page.SUFFIXES:
-        sheets.write_results(path, results)
+        sheets.write_results(path, answer.results)
         return
-    if planes is None:
-        planes = drawings.planes(answers[MEASURE]) if kind == MEASURE else ()
-    page.write_report(
-        path,
-        results,
-        title=TITLE[kind],
-        subject=str(results.settings.get("subject", "")),
-        pictures=drawings.pictures(kind, answers, planes),
-    )
+    if answer.kind != MEASURE:
+        planes = ()
+    elif planes is None:
+        planes = drawings.planes(answer)
+    with DRAWING:
+        page.write_report(
+            path,
+            answer.results,
+            title=TITLE[answer.kind],
+            subject=str(answer.results.settings.get("subject", "")),
+            pictures=drawings.pictures(answer, planes),
+        )

@@ -42,7 +42,11 @@ def results(definitions) -> Results:
         for k in range(80)
     ]
     rows.append(
-        Row("region", {"region": "whole"}, {"vld": definitions["vld"].figure(18.5, "mm")})
+        Row(
+            "region",
+            {"region": "whole"},
+            {"vld": definitions["vld"].figure(18.5, "mm")},
+        )
     )
     settings = {"spacing": [0.003125, 0.01], "correction": {"axial_length": None}}
     return Results(tuple(rows), settings, ("the spacing was assumed",))

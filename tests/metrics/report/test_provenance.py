@@ -17,7 +17,9 @@ def test_versions_time_and_hashes_are_told(tmp_path):
     file.write_bytes(b"labels")
     record = json.loads(json.dumps(provenance([file])))
     assert record["software"]["napari-octa-sam2"] == __version__
-    assert {"python", "numpy", "scipy", "scikit-image", "skan"} <= set(record["software"])
+    assert {"python", "numpy", "scipy", "scikit-image", "skan"} <= set(
+        record["software"]
+    )
     assert datetime.fromisoformat(record["created"]).utcoffset() is not None
     sha256 = hashlib.sha256(b"labels").hexdigest()
     assert record["inputs"] == [{"file": "labels.npy", "sha256": sha256}]
@@ -40,5 +42,7 @@ def test_hash_of_a_folder_knows_names_and_contents(tmp_path):
 
 
 def test_an_input_that_is_gone_is_told(tmp_path):
-    with pytest.raises(ReadError, match=r"gone\.npy: expected an input that can be read"):
+    with pytest.raises(
+        ReadError, match=r"gone\.npy: expected an input that can be read"
+    ):
         provenance([tmp_path / "gone.npy"])

@@ -33,7 +33,7 @@ def test_text_has_a_table_a_level(results, definitions):
     lines = objects.splitlines()
     assert lines[0] == "Objects (4)"
     assert lines[1].split() == ["object", "name", "Dice", "HD95", "[µm]"]
-    assert lines[2].split() == ["1", "artère", "supérieure", "0.6000", "12.5"]
+    assert lines[2].split() == ["1", "artère", "supérieure", "0.6000", "12.50"]
     assert lines[3].split()[-2:] == ["0.7000", "n/a"]
     assert lines[-1] == f"n/a: HD95: {EMPTY}"
     assert len({line.rindex(".") for line in (lines[2], lines[4])}) == 1
@@ -93,7 +93,7 @@ def test_workbook_has_a_sheet_a_level(written):
     assert sheet.freeze_panes == "C2"
     assert sheet["C2"].value == 0.6
     assert sheet["C2"].number_format == "0.0000"
-    assert sheet["D2"].number_format == "0.0"
+    assert sheet["D2"].number_format == "0.00"
     assert sheet["D3"].value == "n/a"
     assert sheet["B3"].value == "=SUM(A1:A9)"
     assert sheet["B3"].data_type == "s"
@@ -116,9 +116,16 @@ def test_workbook_tells_definitions_settings_and_reasons(written):
 
 
 def test_json_is_complete_and_valid(written, results):
-    content = json.loads(written(".json").read_text("utf-8"), parse_constant=pytest.fail)
-    assert len(content["rows"]) == len(results.rows)
-    assert content["rows"][1]["figures"]["hd95"]["value"] is None
+    content = json.loads(
+        written(".json").read_text("utf-8"), parse_constant=pytest.fail
+    )
+    assert {k: len(v) for k, v in content["rows"].items()} == {
+        "object": 4,
+        "slice": 80,
+        "region": 1,
+    }
+    assert content["rows"]["object"][1]["hd95"] is None
+    assert content["missing"][0]["why_not"] == EMPTY
     assert content["definitions"]["dice"]["formula"] == "2 TP / n"
     assert content["provenance"]["inputs"] == []
     assert content["settings"] == results.settings
@@ -138,7 +145,7 @@ def test_empty_results_can_be_told(written):
     book = load_workbook(written(".xlsx", results=Results(())))
     assert book.sheetnames == ["Definitions", "Settings"]
     content = json.loads(written(".json", results=Results(())).read_text("utf-8"))
-    assert content["rows"] == []
+    assert content["rows"] == {}
 
 
 def test_figures_in_two_units_have_two_columns(definitions):
@@ -191,7 +198,7 @@ def test_unknown_suffix_is_refused(tmp_path, results):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_target_that_cannot_be_written_is_told(tmp_path, results, definitions, suffix):
+def test_a_target_that_is_a_folder_is_told(tmp_path, results, definitions, suffix):
     folder = tmp_path / f"out{suffix}"
     folder.mkdir()
     with pytest.raises(WriteError, match="choose a folder that you may write to"):

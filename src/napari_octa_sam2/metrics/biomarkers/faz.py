@@ -13,15 +13,16 @@ import numpy as np
 
 from napari_octa_sam2.errors import VolumeError
 from napari_octa_sam2.metrics.biomarkers.outline import (
-    crofton_perimeter,
     feret_diameters,
     moment_ellipse,
 )
+from napari_octa_sam2.metrics.biomarkers.perimeter import crofton_perimeter
 from napari_octa_sam2.metrics.definitions.faz import FAZ
 from napari_octa_sam2.metrics.results import Figure
 from napari_octa_sam2.volume.geometry import ScanGeometry
 
 RING = 0.3  # mm around the FAZ
+REACH = 3  # of the lines that cross the outline, in pixels
 EMPTY = "expected a FAZ among the labels, found none"
 
 
@@ -174,7 +175,7 @@ def _values(mask: np.ndarray, size: np.ndarray) -> dict[str, float]:
     from skimage.morphology import convex_hull_image
 
     area = np.count_nonzero(mask) * float(size.prod())
-    perimeter = crofton_perimeter(mask, size)
+    perimeter = crofton_perimeter(np.pad(mask, REACH), size, reach=REACH)
     ellipse, feret = moment_ellipse(mask, size), feret_diameters(mask, size)
     hull = np.count_nonzero(convex_hull_image(mask)) * float(size.prod())
     return {

@@ -12,7 +12,7 @@ import numpy as np
 from napari_octa_sam2.errors import VolumeError
 from napari_octa_sam2.metrics.biomarkers.density import vessel_figures
 from napari_octa_sam2.metrics.biomarkers.eye import Eye, magnified
-from napari_octa_sam2.metrics.biomarkers.faz import faz_figures
+from napari_octa_sam2.metrics.biomarkers.faz import faz_figures, faz_notes
 from napari_octa_sam2.metrics.biomarkers.network import vessel_network
 from napari_octa_sam2.metrics.biomarkers.regions import Region, make_regions
 from napari_octa_sam2.metrics.biomarkers.trees import volume_figures
@@ -98,6 +98,8 @@ def measure(
     steps = list(_steps(subject, masks, geometry, eye, settings, centre))
     rows: list[Row] = []
     notes = [magnification.sentence(), how, *_class_notes(subject)]
+    if FAZ in masks:
+        notes += faz_notes(masks[FAZ].any(0))
     for done, (name, work) in enumerate(steps):
         if cancelled():
             notes.append(f"cancelled: {done} of {len(steps)} parts were measured")

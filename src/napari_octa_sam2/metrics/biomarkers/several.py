@@ -61,7 +61,7 @@ def measure_several(
         except OctaError as error:
             notes.append(f"{path.name} was left out: {error}")
             continue
-        parts.append(named(found, subject.name))
+        parts.append(found)
     if not parts:
         raise VolumeError(
             "expected at least one scan that can be measured, found none: "
@@ -69,13 +69,24 @@ def measure_several(
         )
     if progress is not None:
         progress(len(paths), len(paths), "")
-    whole = joined(parts)
-    scans = {str(part.settings["subject"]): dict(part.settings) for part in parts}
-    return replace(whole, settings={"scans": scans}, notes=(*whole.notes, *notes))
+    names = [str(part.settings["subject"]) for part in parts]
+    whole = joined(
+        [p.with_labels(subject=name) for p, name in zip(parts, names, strict=True)]
+    )
+    return replace(
+        whole,
+        settings={"scans": dict(zip(names, (p.settings for p in parts), strict=True))},
+        notes=(*shared_notes(names, [p.notes for p in parts]), *notes),
+    )
 
 
-def named(results: Results, subject: str) -> Results:
-    """Return results whose rows and notes tell the subject."""
-    labelled = results.with_labels(subject=subject)
-    notes = tuple(f"{subject}: {note}" for note in results.notes)
-    return replace(labelled, notes=notes)
+def shared_notes(names: Sequence[str], notes: Sequence[Sequence[str]]) -> list[str]:
+    """Return notes of several scans, each once, with the scans it is of if not all."""
+    scans: dict[str, list[str]] = {}
+    for name, told in zip(names, notes, strict=True):
+        for note in told:
+            scans.setdefault(note, []).append(name)
+    return [
+        note if len(of) == len(names) else f"{', '.join(of)}: {note}"
+        for note, of in scans.items()
+    ]

@@ -120,8 +120,8 @@ FAZ: dict[str, Definition] = by_key(
         "Vessel area density in the ring of 300 um around the FAZ",
         "vessel pixels in the ring / pixels of the ring",
         "foveal density of Optovue AngioAnalytics",
-        "The ring starts half a pixel beyond the outermost pixel centres: its area is "
-        "within 1 %. From one plane, where the device uses the whole inner retina; not "
-        "available where the ring leaves the scan.",
+        "The ring, from pixel centre to pixel centre, is 1 % too small (1.5 % with "
+        "pixels of 0.015 mm). From one plane, where the device uses the whole inner "
+        "retina; not available where the ring leaves the scan.",
     ),
 )

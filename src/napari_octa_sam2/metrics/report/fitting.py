@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 from napari_octa_sam2.metrics.report.levels import Column, LevelTable
 from napari_octa_sam2.metrics.report.typesetting import WIDTH, clipped, text_width
@@ -133,7 +133,6 @@ def head_lines(block: Sequence[Column]) -> int:
     return 2 if any(column.unit for column in block) else 1
 
 
-@cache
 def column_width(column: Column) -> float:
     """Return the width of a column of figures, without the gap before it."""
     unit = text_width(pretty_unit(column.unit), SMALL)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from bisect import bisect_right
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from napari_octa_sam2.metrics.report.dress import drawable
@@ -16,9 +17,10 @@ A4 = (210 / 25.4 * INCH, 297 / 25.4 * INCH)
 MARGIN = 15 / 25.4 * INCH
 WIDTH = A4[0] - 2 * MARGIN  # of what is printed
 HEIGHT = A4[1] - 2 * MARGIN
+MEASURED = 8192  # texts whose width is remembered
 
 
-@cache
+@lru_cache(MEASURED)
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Return how wide a text is, in points."""
     from matplotlib.textpath import text_to_path
@@ -63,10 +65,12 @@ def clipped(
     """Return a text, without what goes beyond `width`."""
     if text_width(text, size, bold) <= width:
         return text
-    kept = text
-    while len(kept) > 1 and text_width(kept + end, size, bold) > width:
-        kept = kept[:-1]
-    return kept.rstrip() + end
+    count = bisect_right(
+        range(1, len(text)),
+        width,
+        key=lambda kept: text_width(text[:kept] + end, size, bold),
+    )
+    return text[: max(count, 1)].rstrip() + end
 
 
 class Sheet:

@@ -181,7 +181,10 @@ class Comparison:
     def _volumes(self) -> dict[str, float]:
         voxel = math.prod(self.spacing)
         prediction, truth = (int(np.count_nonzero(mask)) for mask in self.masks)
-        return {"volume_prediction": prediction * voxel, "volume_reference": truth * voxel}
+        return {
+            "volume_prediction": prediction * voxel,
+            "volume_reference": truth * voxel,
+        }
 
 
 def pixel_of(spacing: Sequence[float]) -> float:

@@ -10,6 +10,7 @@ from napari_octa_sam2.errors import ReadError
 from napari_octa_sam2.metrics.subjects import find_subjects
 from napari_octa_sam2.volume.readers.record import plain_name
 
+
 class Pair(NamedTuple):
     """Prediction and truth of a subject, as files."""
 
