@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -193,8 +192,8 @@ def show(
     if as_json:
         print_json(results.to_json())
     else:
-        rows = (r for r in results.rows if levels is None or r.level in levels)
-        typer.echo(as_text(replace(results, rows=tuple(rows))))
+        shown = results if levels is None else results.of_levels(levels)
+        typer.echo(as_text(shown))
     for path in out or ():
         write(path, results, title=title, inputs=inputs)
         say(f"written: {path}")

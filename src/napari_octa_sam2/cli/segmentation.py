@@ -166,6 +166,7 @@ def demo(
 ) -> None:
     """Show the whole job on a synthetic volume, in two minutes and without network."""
     from napari_octa_sam2.demo import run_demo
+    from napari_octa_sam2.metrics.report.sheets import as_text
 
     with progress("slices") as tell:
         made = run_demo(out, model=load(model), progress=tell)
@@ -176,7 +177,7 @@ def demo(
             {"files": files, "evaluation": scores, "seconds": round(made.seconds, 1)}
         )
         return
-    typer.echo(f"{made.evaluation.table()}\n")
+    typer.echo(f"{as_text(made.evaluation.of_levels(('object', 'all')))}\n")
     print_pairs(files)
     first, last = made.segmentation.record["slices"]
     typer.echo(

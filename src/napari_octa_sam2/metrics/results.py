@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +110,11 @@ class Results:
         """Return the same figures with further labels in front, such as a subject."""
         rows = (Row(r.level, {**labels, **r.labels}, r.figures) for r in self.rows)
         return Results(tuple(rows), self.settings, self.notes)
+
+    def of_levels(self, levels: Collection[str]) -> Results:
+        """Return the rows of some levels, with the same settings and notes."""
+        rows = tuple(row for row in self.rows if row.level in levels)
+        return Results(rows, self.settings, self.notes)
 
     def long_rows(self) -> Iterator[dict[str, Any]]:
         """Yield one record a figure: level, labels, figure, value, unit, why not."""

@@ -90,9 +90,9 @@ def annotate(
 ) -> Annotation:
     """Click on an object of one slice until there is nothing left to gain.
 
-    Each click is that of `napari_octa_sam2.metrics.segmentation.clicks.next_click`. It ends after
-    `limit` clicks, where no error is left, or once the largest of `CLICKS` is made
-    and the highest of `LEVELS` was reached: no figure can change then.
+    Each click is that of `napari_octa_sam2.metrics.segmentation.clicks.next_click`. It
+    ends after `limit` clicks, where no error is left, or once the largest of `CLICKS`
+    is made and the highest of `LEVELS` was reached: no figure can change then.
 
     Parameters
     ----------

@@ -51,8 +51,8 @@ def judge(
     """Prompt every sample by its class, or else by one click, and compare.
 
     Classes that the model can be asked for are; other objects get the first click of
-    `metrics.segmentation.clicks.next_click` on the first slice with truth that shows them. Then they
-    are followed through all slices.
+    `metrics.segmentation.clicks.next_click` on the first slice with truth that shows
+    them. Then they are followed through all slices.
 
     Parameters
     ----------

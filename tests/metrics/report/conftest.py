@@ -48,5 +48,8 @@ def results(definitions) -> Results:
             {"vld": definitions["vld"].figure(18.5, "mm")},
         )
     )
-    settings = {"spacing": [0.003125, 0.01], "correction": {"axial_length": None}}
+    settings = {
+        "spacing": [0.003125, 0.01],
+        "correction": {"axial_length": None, "why_not": ""},
+    }
     return Results(tuple(rows), settings, ("the spacing was assumed",))

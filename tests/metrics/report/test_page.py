@@ -104,6 +104,7 @@ def test_a_short_report_is_complete(page, results):
     )
     told = " ".join(texts)
     assert "Hausdorff distance: max, in µm. 1993" in told
+    assert "• not available, objects, HD95: expected a mask, found it empty" in told
     assert "numpy" in told
 
 

@@ -109,6 +109,7 @@ def test_workbook_tells_definitions_settings_and_reasons(written):
     settings = dict(book["Settings"].values)
     assert settings["spacing"] == "0.003125, 0.01"
     assert settings["correction axial length"] == "not given"
+    assert "correction why not" not in settings
     assert settings["note"] == "the spacing was assumed"
     assert "numpy" in settings["software"]
     _, reason = book["Not available"].values

@@ -175,7 +175,7 @@ def _values(mask: np.ndarray, size: np.ndarray) -> dict[str, float]:
     from skimage.morphology import convex_hull_image
 
     area = np.count_nonzero(mask) * float(size.prod())
-    perimeter = crofton_perimeter(np.pad(mask, REACH), size, reach=REACH)
+    perimeter = crofton_perimeter(np.pad(mask, REACH), size.tolist(), reach=REACH)
     ellipse, feret = moment_ellipse(mask, size), feret_diameters(mask, size)
     hull = np.count_nonzero(convex_hull_image(mask)) * float(size.prod())
     return {

@@ -23,10 +23,11 @@ from napari_octa_sam2.metrics.biomarkers.views import (
     View,
     completed,
     enface_views,
+    flattened,
 )
 from napari_octa_sam2.metrics.definitions.vessels import VESSELS
 from napari_octa_sam2.metrics.definitions.volumes import VOLUMES
-from napari_octa_sam2.metrics.results import Figure, Results, Row
+from napari_octa_sam2.metrics.results import Figure, Label, Results, Row
 from napari_octa_sam2.metrics.subjects import Subject, ids_by_class
 from napari_octa_sam2.volume.geometry import ScanGeometry
 
@@ -99,7 +100,7 @@ def measure(
     rows: list[Row] = []
     notes = [magnification.sentence(), how, *_class_notes(subject)]
     if FAZ in masks:
-        notes += faz_notes(masks[FAZ].any(0))
+        notes += faz_notes(flattened(masks[FAZ]))
     for done, (name, work) in enumerate(steps):
         if cancelled():
             notes.append(f"cancelled: {done} of {len(steps)} parts were measured")
@@ -224,7 +225,7 @@ def _volume(
     mask: np.ndarray,
     voxels: int,
     geometry: ScanGeometry,
-    labels: Mapping[str, str | int],
+    labels: Mapping[str, Label],
 ) -> list[Row]:
     """Return the figures of a mask in a scan of so many voxels; a FAZ has no length."""
     if labels["class"] == FAZ:
@@ -250,7 +251,7 @@ def _object_steps(subject: Subject, geometry: ScanGeometry) -> Iterator[Step]:
         class_of = {i: c for c, ids in ids_by_class(labels).items() for i in ids}
         for label, cls in sorted(class_of.items()):
             name = labels.names.get(label, f"object {label}")
-            row = {"object": label, "name": name, "class": cls}
+            row: dict[str, Label] = {"object": label, "name": name, "class": cls}
             yield name, partial(_object, data, label, boxes[label - 1], geometry, row)
 
 
@@ -259,7 +260,7 @@ def _object(
     label: int,
     box: tuple[slice, ...],
     geometry: ScanGeometry,
-    labels: Mapping[str, str | int],
+    labels: Mapping[str, Label],
 ) -> list[Row]:
     return _volume("object", data[box] == label, data.size, geometry, labels)
 

@@ -73,13 +73,18 @@ def enface_views(subject: Subject, masks: Mapping[str, np.ndarray]) -> list[View
             View(name, {cls: mask[k] for cls, mask in masks.items()})
             for k, name in enumerate(names)
         ]
-    views = [View("all slices", {cls: mask.any(0) for cls, mask in masks.items()})]
+    views = [View("all slices", {c: flattened(mask) for c, mask in masks.items()})]
     for plexus, (first, last) in PLEXUSES.items():
         if first in subject.surfaces and last in subject.surfaces:
             top, bottom = subject.surfaces[first], subject.surfaces[last]
             between = {c: _between(mask, top, bottom) for c, mask in masks.items()}
             views.append(View(plexus, between))
     return views
+
+
+def flattened(mask: np.ndarray) -> np.ndarray:
+    """Return the pixels under which any voxel of the mask lies, ``(slow, fast)``."""
+    return np.asarray(mask.any(axis=0))
 
 
 def _between(mask: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

@@ -42,8 +42,9 @@ SMALL_LINE = 7.6  # height of a line of definitions, settings and notes
 HEAD = 46.0  # height of the head of the page
 MOST_PICTURES, ABREAST = 6, 3
 PICTURE_HEIGHTS = {0: 0.0, 1: 164.0, 2: 130.0}  # of a row, by the number of rows
-MOST_LINES = 5  # of settings, and of notes
-SHARE = 0.4  # of the room of tables and definitions for the latter, at most
+MOST_LINES = 6  # of settings, and of notes
+NAMED = 4  # figures that are not available for one reason
+SHARE = 0.35  # of the room of tables and definitions for the latter, at most
 SIDES = 2  # columns of definitions
 
 
@@ -95,11 +96,16 @@ class Page:
         return setting_lines(self.results.settings) + lines_of(record)
 
     @cached_property
+    def notes(self) -> list[str]:
+        """Notes of the results, and why figures are not available."""
+        reasons = (line for table in self.tables for line in _reasons(table))
+        return [*self.results.notes, *reasons]
+
+    @cached_property
     def note_lines(self) -> list[str]:
         """Lines of notes that fit."""
-        notes = self.results.notes
-        lines = [line for n in notes for line in wrapped(f"• {n}", SMALL, WIDTH)]
-        return _limited(lines, "lines of notes")
+        notes = (wrapped(f"• {note}", SMALL, WIDTH) for note in self.notes)
+        return _limited([line for lines in notes for line in lines], "lines of notes")
 
     @cached_property
     def fact_lines(self) -> list[str]:
@@ -193,6 +199,17 @@ def balanced(items: Sequence[list[str]]) -> list[list[list[str]]]:
         sides[side].append(item)
         filled += len(item)
     return sides
+
+
+def _reasons(table: LevelTable) -> list[str]:
+    lines = []
+    for why_not, (symbols, count) in table.reasons().items():
+        named = (
+            ", ".join(symbols) if len(symbols) <= NAMED else f"{len(symbols)} figures"
+        )
+        rows = f" in {count} rows" * (count > 1)
+        lines.append(f"not available, {table.title.lower()}, {named}{rows}: {why_not}")
+    return lines
 
 
 def _limited(lines: list[str], what: str) -> list[str]:

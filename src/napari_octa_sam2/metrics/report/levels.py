@@ -148,7 +148,7 @@ def setting_lines(
         name = f"{within} {key}".strip().replace("_", " ")
         if isinstance(value, Mapping):
             lines += setting_lines(value, name)
-        else:
+        elif value != "":
             lines.append((name, _setting(value)))
     return lines
 
