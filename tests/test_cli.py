@@ -32,7 +32,7 @@ from napari_octa_sam2 import (
 from napari_octa_sam2.cli import app
 from napari_octa_sam2.cli.app import DEBUG_VARIABLE
 from napari_octa_sam2.cli.console import parse_range, progress, stop_on_signal
-from napari_octa_sam2.model.loading import file_sha256
+from napari_octa_sam2.files import file_sha256
 from napari_octa_sam2.model.refinement import RefinementHead
 from napari_octa_sam2.model.tuned import HEAD, Origin, write_tuned
 from napari_octa_sam2.volume.writers import write_image

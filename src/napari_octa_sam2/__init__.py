@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_octa_sam2.engine.segment import segment
     from napari_octa_sam2.engine.session import Session
+    from napari_octa_sam2.metrics.agreement.graders import agree
+    from napari_octa_sam2.metrics.biomarkers.eye import Eye
+    from napari_octa_sam2.metrics.biomarkers.measurement import MeasureSettings, measure
+    from napari_octa_sam2.metrics.results import Results
     from napari_octa_sam2.metrics.segmentation.evaluation import evaluate
+    from napari_octa_sam2.metrics.subjects import Subject, read_subject
     from napari_octa_sam2.model.loading import load_model
     from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
     from napari_octa_sam2.volume.geometry import ScanGeometry
@@ -24,35 +29,49 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Eye",
     "LabelSet",
+    "MeasureSettings",
     "OctaVolume",
     "Prompt",
     "PromptObject",
     "PromptSet",
+    "Results",
     "ScanGeometry",
     "Session",
+    "Subject",
     "__version__",
+    "agree",
     "evaluate",
     "load_model",
     "make_phantom",
+    "measure",
     "read_labels",
+    "read_subject",
     "read_volume",
     "segment",
     "write_labels",
 ]
 
 _HOMES = {
+    "Eye": "metrics.biomarkers.eye",
     "LabelSet": "volume.octa_volume",
+    "MeasureSettings": "metrics.biomarkers.measurement",
     "OctaVolume": "volume.octa_volume",
     "Prompt": "prompts",
     "PromptObject": "prompts",
     "PromptSet": "prompts",
+    "Results": "metrics.results",
     "ScanGeometry": "volume.geometry",
     "Session": "engine.session",
+    "Subject": "metrics.subjects",
+    "agree": "metrics.agreement.graders",
     "evaluate": "metrics.segmentation.evaluation",
     "load_model": "model.loading",
     "make_phantom": "volume.phantom",
+    "measure": "metrics.biomarkers.measurement",
     "read_labels": "volume.readers",
+    "read_subject": "metrics.subjects",
     "read_volume": "volume.readers",
     "segment": "engine.segment",
     "write_labels": "volume.writers",

@@ -157,7 +157,8 @@ def _plugin(subject: str) -> Finding:
 
 def _weights(subject: str) -> Finding:
     from napari_octa_sam2.errors import ModelError
-    from napari_octa_sam2.model.loading import DEFAULT_MODEL, file_sha256, load_model
+    from napari_octa_sam2.files import file_sha256
+    from napari_octa_sam2.model.loading import DEFAULT_MODEL, load_model
 
     entry = get_entry(DEFAULT_MODEL)
     advice = "install napari-octa-sam2 again"

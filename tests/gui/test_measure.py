@@ -9,23 +9,25 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.layers import Labels, Shapes, Vectors
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QFileDialog, QPushButton
+from scipy.ndimage import binary_dilation
 
 from napari_octa_sam2.layers import volume_layers
 from napari_octa_sam2.metrics.definitions import DEFINITIONS
 from napari_octa_sam2.metrics.results import Figure, Results, Row
 from napari_octa_sam2.widgets import _measure_drawings as drawings
 from napari_octa_sam2.widgets import _measure_request as requests
+from napari_octa_sam2.widgets._keys import ALIASES, COMMANDS
 from napari_octa_sam2.widgets._measure_plot import Rendered
 from napari_octa_sam2.widgets._measure_tables import with_features
 from napari_octa_sam2.widgets.measure import MeasureWidget
-from napari_octa_sam2.widgets.segment import SegmentWidget
 
 TASK_MS = 60_000
-SLICES, ROWS = slice(2, 7), slice(None, None, 2)  # of the phantom
-COARSER = (1, 2, 2)
+SLICES, ROWS = slice(2, 7), slice(None, None, 3)  # of the phantom
+COARSER = (1, 3, 3)
 DISPLAYED = Qt.ItemDataRole.DisplayRole
 
 
@@ -52,7 +54,7 @@ def viewer(make_napari_viewer_proxy, phantom, truth):
     data, arguments = truth
     viewer.add_labels(data.copy(), **{**arguments, "name": "truth", "visible": False})
     mine = data.copy()
-    mine[3, :75] = 0
+    mine[3, :50] = 0
     viewer.add_labels(mine, **{**arguments, "name": "mine"})
     return viewer
 
@@ -193,14 +195,7 @@ def test_headers_explain_figures_and_cells_what_is_missing(qtbot, viewer, widget
     # columns that say the same in all rows are hidden
     assert widget.results.view.isColumnHidden(column(widget, "plexus"))
     assert not widget.results.view.isColumnHidden(column(widget, "region"))
-
-
-def test_numbers_are_sorted_as_numbers_and_what_is_missing_comes_last(
-    qtbot, viewer, widget
-):
-    push(qtbot, widget, "Measure [F3]")
-    widget.results.choose("Measured: regions")
-    at = column(widget, "VLD [mm⁻¹]")
+    # numbers are sorted as numbers, and what is missing comes last
     for order in (Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder):
         widget.results.view.sortByColumn(at, order)
         shown = texts(widget, "VLD [mm⁻¹]")
@@ -272,10 +267,10 @@ def test_the_eye_is_told(qtbot, viewer, widget):
     eye.fovea.setCurrentText("middle of the scan")
     told = eye.eye(shape)
     assert (told.laterality, told.axial_length, told.device) == ("OS", 25.5, "Cirrus")
-    assert told.fovea == (75.5, 75.5)
+    assert told.fovea == (50.5, 50.5)
     push(qtbot, widget, "Measure [F3]")
     settings = widget.found["Measured"].answer.results.settings
-    assert settings["magnification"]["magnification"] == "corrected"
+    assert settings["magnification"]["state"] == "corrected"
     assert settings["laterality"] == "OS"
     eye.scanner.setCurrentText("own reference length")
     eye.reference.setValue(24.0)
@@ -290,11 +285,11 @@ def test_the_fovea_is_clicked_on(qtbot, viewer, widget):
     widget.choice.eye.fovea.setCurrentText("a click")
     assert "Click on the fovea" in widget.choice.eye.place.text()
     viewer.reset_view()
-    click(viewer, layer(viewer, "mine"), (0, 70, 100))
-    assert widget.choice.eye.clicked == pytest.approx((70, 100), abs=1.5)
+    click(viewer, layer(viewer, "mine"), (0, 47, 66))
+    assert widget.choice.eye.clicked == pytest.approx((47, 66), abs=3)
     push(qtbot, widget, "Measure [F3]")
     centre = widget.found["Measured"].answer.results.settings["centre"]
-    assert centre == pytest.approx((70, 100), abs=1.5)
+    assert centre == pytest.approx((47, 66), abs=3)
     widget.choice.eye.fovea.setCurrentText("middle of the scan")
     assert widget._picked not in viewer.mouse_drag_callbacks
 
@@ -348,7 +343,8 @@ def test_overlays_lie_on_the_labels_and_steal_nothing(qtbot, viewer, widget):
     np.testing.assert_allclose(ellipse.mean(0), (rows.mean(), cols.mean()), atol=2)
     vessels = np.isin(mine.data, [i for i in np.unique(mine.data) if i not in (0, 13)])
     places = np.rint(skeleton.data[:, 0]).astype(int)
-    assert vessels.any(0)[tuple(places.T)].mean() > 0.95
+    near = binary_dilation(vessels.any(0), iterations=2)
+    assert near[tuple(places.T)].mean() > 0.95
     assert viewer.layers.selection.active is mine
     assert set(viewer.layers.selection) == {mine}
     assert mine.mode == "paint"
@@ -418,10 +414,6 @@ def test_a_click_into_the_plot_goes_to_the_slice(qtbot, viewer, widget):
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=QPoint(1, 1))
     assert viewer.dims.current_step[0] == index
 
-
-def test_the_theme_is_that_of_the_viewer(qtbot, viewer, widget):
-    from napari.utils.theme import get_theme
-
     for theme in ("light", "dark"):
         viewer.theme = theme
         assert widget.plot.view.look.ground == get_theme(theme).background.as_hex()
@@ -475,28 +467,24 @@ def test_graders_agree(qtbot, viewer, widget, notices):
     assert row["dice"] == pytest.approx(dice)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda data, scale: (data[:, :50], scale), "of one shape"),
-        (lambda data, scale: (data, 2 * scale), "of one spacing"),
-        (lambda data, scale: (np.stack([data] * 2), np.ones(4)), "two or three axes"),
-    ],
-)
-def test_labels_that_cannot_be_compared(qtbot, viewer, widget, notices, change, words):
+def test_labels_that_cannot_be_compared(qtbot, viewer, widget, notices):
     mine = layer(viewer, "mine")
-    data, scale = change(mine.data, mine.scale)
-    other = viewer.add_labels(
-        data.copy(), name="other", scale=scale, units=("mm",) * data.ndim
-    )
-    other = getattr(other, "__wrapped__", other)
-    widget.choice.layers.reference.layer = other
-    push(qtbot, widget, "Compare [F4]")
-    assert words in notices[-1]
-    widget.choice.graders.tick(other)
-    push(qtbot, widget, "Agreement [F5]")
-    assert words in notices[-1]
-    assert widget.found == {}
+    for words, data, scale in (
+        ("of one shape", mine.data[:, :30], mine.scale),
+        ("of one spacing", mine.data, 2 * mine.scale),
+        ("two or three axes", np.stack([mine.data] * 2), np.ones(4)),
+    ):
+        units = ("mm",) * data.ndim
+        other = viewer.add_labels(data.copy(), name="bad", scale=scale, units=units)
+        other = getattr(other, "__wrapped__", other)
+        widget.choice.layers.reference.layer = other
+        push(qtbot, widget, "Compare [F4]")
+        assert words in notices[-1]
+        widget.choice.graders.tick(other)
+        push(qtbot, widget, "Agreement [F5]")
+        assert words in notices[-1]
+        assert widget.found == {}
+        viewer.layers.remove("bad")
 
 
 def test_empty_labels_and_none(qtbot, viewer, widget, notices, make_napari_viewer):
@@ -724,52 +712,50 @@ def test_labels_that_are_removed(qtbot, viewer, widget):
     viewer.layers.remove("mine")
     assert widget.labels is layer(viewer, "truth")
     assert widget.found == {}
-    assert [x.name for x in viewer.layers] == ["scan", "truth"]
+    names = ["scan", "truth"]
+    qtbot.waitUntil(lambda: [x.name for x in viewer.layers] == names, timeout=TASK_MS)
+    push(qtbot, widget, "Measure [F3]")
+    qtbot.waitUntil(lambda: len(widget.overlays.layers) == 1, timeout=TASK_MS)
     settle(qtbot, widget)
+    viewer.layers.remove("truth")
+    assert widget.labels is None
+    assert "Open or draw labels" in widget.status.text()
+    qtbot.waitUntil(lambda: not widget.overlays.layers, timeout=TASK_MS)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".json", ".html", ".pdf"])
-def test_export(qtbot, viewer, widget, tmp_path, monkeypatch, suffix):
-    from qtpy.QtWidgets import QFileDialog
-
-    path = tmp_path / f"results{suffix}"
+def test_export(qtbot, viewer, widget, tmp_path, monkeypatch, notices):
     with_reference(viewer, widget)
     push(qtbot, widget, "Compare [F4]")
-    asked = []
+    asked, contents = [], {}
+    for suffix in (".csv", ".xlsx", ".json", ".html", ".pdf"):
+        path = tmp_path / f"results{suffix}"
 
-    def answer(parent, title, name, formats):
-        asked.append((name, formats))
-        return str(path), formats
+        def answer(parent, title, name, formats, path=path):
+            asked.append((name, formats))
+            return str(path), formats
 
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
-    push(qtbot, widget, "Export …")
-    assert asked[0][0] == "mine.xlsx"
-    assert suffix in asked[0][1]
-    content = path.read_bytes()
-    if suffix == ".json":
-        rows = json.loads(content)["rows"]["object"]
-        assert [r["object"] for r in rows] == [
-            row.labels["object"]
-            for row in widget.found["Compared"].answer.results.at("object")
-        ]
-    elif suffix == ".html":
-        assert b"Labels against the reference" in content
-        assert b"<svg" in content or b"<img" in content
-    else:
-        assert content[:4] in (b"leve", b"PK\x03\x04", b"%PDF")
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
+        push(qtbot, widget, "Export …")
+        assert asked[-1][0] == "mine.xlsx"
+        assert suffix in asked[-1][1]
+        contents[suffix] = path.read_bytes()
+    rows = json.loads(contents[".json"])["rows"]["object"]
+    found = widget.found["Compared"].answer.results.at("object")
+    assert [r["object"] for r in rows] == [row.labels["object"] for row in found]
+    assert b"Labels against the reference" in contents[".html"]
+    assert b"<svg" in contents[".html"]
+    assert contents[".csv"].startswith(b"level,")
+    assert contents[".xlsx"].startswith(b"PK")
+    assert contents[".pdf"].startswith(b"%PDF")
 
-
-def test_a_file_that_cannot_be_written(qtbot, viewer, widget, tmp_path, notices):
-    with_reference(viewer, widget)
-    push(qtbot, widget, "Compare [F4]")
     widget.write(tmp_path / "results.docx")
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=TASK_MS)
     assert ".xlsx" in notices[-1]
 
 
-def test_keys_are_those_on_the_buttons_and_no_others(qtbot, viewer, widget):
-    from napari_octa_sam2.widgets._keys import ALIASES, COMMANDS
-
+def test_keys_are_free_again_and_a_closed_dock_no_longer_listens(qtbot, viewer, widget):
+    push(qtbot, widget, "Measure [F3]")
+    settle(qtbot, widget)
     ours = {
         b.shortcut().toString()
         for b in widget.findChildren(QPushButton)
@@ -777,21 +763,6 @@ def test_keys_are_those_on_the_buttons_and_no_others(qtbot, viewer, widget):
     }
     assert ours == {"F3", "F4", "F5"}
     assert not ours & ({c.key for c in COMMANDS.values()} | set(ALIASES))
-
-
-def test_overlays_are_no_prompts_of_the_segment_dock(qtbot, viewer, widget, notices):
-    push(qtbot, widget, "Measure [F3]")
-    widget.shown["skeleton"].setChecked(True)
-    qtbot.waitUntil(lambda: bool(widget.overlays.layers), timeout=TASK_MS)
-    settle(qtbot, widget)
-    dock = SegmentWidget(getattr(viewer, "__wrapped__", viewer))
-    assert dock.source.image is layer(viewer, "scan")
-    dock.close()
-
-
-def test_a_closed_dock_no_longer_listens(qtbot, viewer, widget):
-    push(qtbot, widget, "Measure [F3]")
-    settle(qtbot, widget)
     widget.choice.eye.fovea.setCurrentText("a click")
     widget.close()
     offered = widget.choice.layers.labels.count()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 import threading
@@ -145,6 +146,11 @@ def show_report(report: Report, out: Path | None, as_json: bool) -> None:
     if not report.complete:
         say("error: interrupted; the figures are of what was done")
         raise typer.Exit(1)
+
+
+def line_width() -> int | None:
+    """Return the characters of a line on a terminal; None in a pipe or file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say(text: str) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from napari_octa_sam2.cli.console import (
     AsJson,
+    line_width,
     print_json,
     progress,
     say,
@@ -193,7 +194,7 @@ def show(
         print_json(results.to_json())
     else:
         shown = results if levels is None else results.of_levels(levels)
-        typer.echo(as_text(shown))
+        typer.echo(as_text(shown, width=line_width()))
     for path in out or ():
         write(path, results, title=title, inputs=inputs)
         say(f"written: {path}")

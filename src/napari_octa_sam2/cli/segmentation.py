@@ -17,6 +17,7 @@ from napari_octa_sam2.cli.console import (
     AsJson,
     Range,
     is_given,
+    line_width,
     parse_range,
     print_json,
     print_pairs,
@@ -177,7 +178,8 @@ def demo(
             {"files": files, "evaluation": scores, "seconds": round(made.seconds, 1)}
         )
         return
-    typer.echo(f"{as_text(made.evaluation.of_levels(('object', 'all')))}\n")
+    shown = made.evaluation.of_levels(("object", "all"))
+    typer.echo(f"{as_text(shown, width=line_width())}\n")
     print_pairs(files)
     first, last = made.segmentation.record["slices"]
     typer.echo(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_octa_sam2.errors import ModelError
+from napari_octa_sam2.files import file_sha256
 from napari_octa_sam2.model.download import fetch
 from napari_octa_sam2.model.registry import get_entry, model_names
 from napari_octa_sam2.model.tuned import Origin, put_weights, read_origin
@@ -281,12 +281,6 @@ def _check_fit(
             f"(first: {(missing + unknown + shapes)[0]}); give the configuration it "
             "was trained with"
         )
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def resource(name: str) -> Path:

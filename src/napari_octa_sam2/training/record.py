@@ -17,12 +17,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_octa_sam2 import __version__
-from napari_octa_sam2.files import write_whole
+from napari_octa_sam2.files import file_sha256, write_whole
 from napari_octa_sam2.model.appearance import appearance_of
 from napari_octa_sam2.model.loading import (
     LoadedModel,
     build_network,
-    file_sha256,
     find_config,
     load_model,
 )

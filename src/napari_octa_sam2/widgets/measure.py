@@ -93,6 +93,8 @@ class MeasureWidget(Dock):
         self.overlays = Overlays(napari_viewer)
         self.watch = LabelsWatch(self)
         self._plot_timer = QTimer(self, singleShot=True, interval=PLOT_MS)
+        # Deferred: closing the viewer removes every layer, one after the other.
+        self._tidy_timer = QTimer(self, singleShot=True, interval=0)
         self._build()
         self._connect()
         self._set_theme()
@@ -132,6 +134,7 @@ class MeasureWidget(Dock):
         self.watch.touched.connect(self._touched)
         self.watch.rested.connect(self._rested)
         self._plot_timer.timeout.connect(self._show_plot)
+        self._tidy_timer.timeout.connect(self.overlays.hide_all)
         events = self.viewer.layers.events
         self._watched = (events.inserted, events.removed, events.renamed)
         for event in self._watched:
@@ -504,7 +507,7 @@ class MeasureWidget(Dock):
         """Forget what was found in other labels."""
         self._cancelled = True
         self.found, self._planes = {}, None
-        self.overlays.hide_all()
+        self._tidy_timer.start()
         self.watch.follow(self.labels)
         self.choice.offer(self.viewer.layers)
         self._show_tables()
@@ -559,6 +562,7 @@ class MeasureWidget(Dock):
             runner.close()
         self.watch.follow(None)
         self._plot_timer.stop()
+        self._tidy_timer.stop()
         self._set_picking(False)
         for event in self._watched:
             event.disconnect(self._offer_layers)

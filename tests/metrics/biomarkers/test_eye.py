@@ -60,7 +60,7 @@ def test_without_an_axial_length_it_says_uncorrected():
     geometry, magnification = magnified(SCAN, Eye("OS", device="Spectralis"))
     assert geometry == SCAN
     written = json.loads(json.dumps(magnification.to_json()))
-    assert written["magnification"] == "uncorrected"
+    assert written["state"] == "uncorrected"
     assert written["factor"] == 1
     assert "axial length is not known" in magnification.sentence()
 
@@ -68,14 +68,14 @@ def test_without_an_axial_length_it_says_uncorrected():
 def test_pixels_cannot_be_corrected_and_it_says_so():
     geometry, magnification = magnified(ScanGeometry(), Eye("", 26.0, "Cirrus"))
     assert geometry == ScanGeometry()
-    assert magnification.to_json()["magnification"] == "uncorrected"
+    assert magnification.to_json()["state"] == "uncorrected"
     assert "spacing is not known" in magnification.why_not
 
 
 def test_settings_tell_a_correction():
     _, magnification = magnified(SCAN, Eye(axial_length=26.0, device="Topcon"))
     told = json.loads(json.dumps(magnification.to_json()))
-    assert told["magnification"] == "corrected"
+    assert told["state"] == "corrected"
     assert (told["axial_length"], told["reference_length"]) == (26.0, 24.39)
 
 

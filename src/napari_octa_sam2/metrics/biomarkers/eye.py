@@ -87,7 +87,7 @@ class Magnification:
     def to_json(self) -> dict[str, Any]:
         """Return the record for the settings of results."""
         state = "uncorrected" if self.why_not else "corrected"
-        return {"magnification": state, **asdict(self)}
+        return {"state": state, **asdict(self)}
 
     def sentence(self) -> str:
         """Return one sentence for people."""

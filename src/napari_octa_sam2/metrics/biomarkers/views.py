@@ -38,7 +38,7 @@ class View:
 
     @property
     def vessels(self) -> dict[str, np.ndarray]:
-        """The masks of vessels, those of all together last."""
+        """The masks of vessels, those of all together first."""
         return {cls: mask for cls, mask in self.masks.items() if cls != FAZ}
 
 
@@ -56,7 +56,7 @@ def completed(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         found["capillary"] = whole & ~np.logical_or.reduce(large)
     if whole is None and len(parts) > 1:
         whole = np.logical_or.reduce(parts)
-    return found if whole is None else found | {VESSEL: whole}
+    return found if whole is None else {VESSEL: whole, **found}
 
 
 def enface_views(subject: Subject, masks: Mapping[str, np.ndarray]) -> list[View]:

@@ -204,9 +204,8 @@ def balanced(items: Sequence[list[str]]) -> list[list[list[str]]]:
 def _reasons(table: LevelTable) -> list[str]:
     lines = []
     for why_not, (symbols, count) in table.reasons().items():
-        named = (
-            ", ".join(symbols) if len(symbols) <= NAMED else f"{len(symbols)} figures"
-        )
+        few = len(symbols) <= NAMED
+        named = ", ".join(symbols) if few else f"{len(symbols)} figures"
         rows = f" in {count} rows" * (count > 1)
         lines.append(f"not available, {table.title.lower()}, {named}{rows}: {why_not}")
     return lines

@@ -12,6 +12,7 @@ from typing import Any
 
 from napari_octa_sam2 import __version__
 from napari_octa_sam2.errors import ReadError
+from napari_octa_sam2.files import file_sha256
 
 PACKAGES = ("numpy", "scipy", "scikit-image", "skan")
 
@@ -61,8 +62,7 @@ def content_hash(path: Path) -> str:
     """
     try:
         if not path.is_dir():
-            with path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            return file_sha256(path)
         files = {p.relative_to(path).as_posix(): p for p in _files(path)}
     except OSError as error:
         raise ReadError(

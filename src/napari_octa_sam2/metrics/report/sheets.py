@@ -12,6 +12,7 @@ from typing import Any
 
 from napari_octa_sam2.metrics.definitions import DEFINITIONS
 from napari_octa_sam2.metrics.report.levels import (
+    Column,
     Definitions,
     LevelTable,
     level_tables,
@@ -24,6 +25,7 @@ from napari_octa_sam2.metrics.results import Results
 from napari_octa_sam2.tables import aligned
 
 SUFFIXES = (".csv", ".xlsx", ".json")
+GAP = 2  # between the columns of a table
 MOST_REASONS = 12  # that are listed below a table
 
 
@@ -78,6 +80,7 @@ def as_text(
     results: Results,
     *,
     most: int | None = None,
+    width: int | None = None,
     definitions: Definitions = DEFINITIONS,
 ) -> str:
     """Return results as plain text for a terminal: a table a level, notes below.
@@ -87,9 +90,14 @@ def as_text(
     results : Results
     most : int, optional
         Rows of a table that are shown; by default all.
+    width : int, optional
+        Characters of a line; the columns of wider tables go on below, with their
+        labels again.
     definitions : mapping of str to Definition
     """
-    blocks = [_block(table, most) for table in level_tables(results, definitions)]
+    blocks = [
+        _block(table, most, width) for table in level_tables(results, definitions)
+    ]
     if results.notes:
         blocks.append("\n".join(f"note: {note}" for note in results.notes))
     return "\n\n".join(blocks)
@@ -127,19 +135,37 @@ def as_json(
     return json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n"
 
 
-def _block(table: LevelTable, most: int | None) -> str:
-    header = [*table.labels, *(column.header for column in table.columns)]
-    labels = table.label_texts()
-    body = [
-        [*names, *(column.texts[at] for column in table.columns)]
-        for at, names in enumerate(labels)
-    ]
-    shown = body if most is None else body[:most]
-    lines = [f"{table.title} ({len(body)})"]
-    lines.append(aligned([header, *shown], len(table.labels)))
-    if left := len(body) - len(shown):
+def _block(table: LevelTable, most: int | None, width: int | None) -> str:
+    labels = table.label_texts()[:most]
+    lines = [f"{table.title} ({len(table.rows)})"]
+    for columns in _side_by_side(table, width):
+        header = [*table.labels, *(column.header for column in columns)]
+        body = [
+            [*names, *(column.texts[at] for column in columns)]
+            for at, names in enumerate(labels)
+        ]
+        lines.append(aligned([header, *body], len(table.labels)))
+    if left := len(table.rows) - len(labels):
         lines.append(f"… {left} more rows in a CSV or XLSX file")
     return "\n".join(lines + _reasons(table))
+
+
+def _side_by_side(table: LevelTable, width: int | None) -> list[list[Column]]:
+    """Return the columns in groups, each as wide as a line with its labels."""
+    if width is None:
+        return [list(table.columns)]
+    names = zip(*([list(table.labels), *table.label_texts()]), strict=True)
+    first = sum(max(map(len, column)) + GAP for column in names)
+    groups: list[list[Column]] = [[]]
+    used = first
+    for column in table.columns:
+        wide = max(map(len, (column.header, *column.texts))) + GAP
+        if groups[-1] and used + wide > width + GAP:
+            groups.append([])
+            used = first
+        groups[-1].append(column)
+        used += wide
+    return groups
 
 
 def _reasons(table: LevelTable) -> list[str]:

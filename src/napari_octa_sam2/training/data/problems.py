@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -204,8 +203,7 @@ def _counts(samples: Sequence[Sample]) -> dict[str, Any]:
 def _sha256(path: Path, known: dict[Path, str]) -> str:
     if path not in known:
         try:
-            with path.open("rb") as file:
-                known[path] = hashlib.file_digest(file, "sha256").hexdigest()
+            known[path] = file_sha256(path)
         except OSError as error:
             raise ReadError(
                 f"{path}: expected a file that can be read, found that it cannot be "
