@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_octa_sam2.errors import OctaError, ReadError
+from napari_octa_sam2.files import file_sha256
 from napari_octa_sam2.training.data.scenes import Sample, Scene
 from napari_octa_sam2.training.data.splits import Split
 
