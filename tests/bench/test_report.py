@@ -50,6 +50,11 @@ def report() -> Report:
             {"input": 1024, "slices": 8},
             ["without checkpointing [GB]", "with checkpointing [GB]"],
         ),
+        two(
+            "metrics",
+            {"slices": 640, "objects": 10, "part": "evaluate"},
+            ["reference [s]", "time [s]"],
+        ),
     )
     return Report(RECORD, rows, True)
 

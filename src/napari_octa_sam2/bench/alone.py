@@ -111,6 +111,8 @@ def main(text: str) -> None:
     measure = peak_here
     if request["who"].startswith("training"):
         from napari_octa_sam2.bench.training import step_here as measure
+    elif request["who"].startswith("metrics"):
+        from napari_octa_sam2.bench.metrics import measure_here as measure
     answer = measure(settings, request["who"])
     sys.stdout.write(json.dumps(answer) + "\n")
 

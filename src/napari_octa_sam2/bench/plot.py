@@ -126,6 +126,11 @@ def _training(axes: Axes, rows: Sequence[Row]) -> None:
     _bars(axes, rows, names, "peak memory [GB]", title, (LIGHT, ENGINE))
 
 
+def _metrics(axes: Axes, rows: Sequence[Row]) -> None:
+    _bars(axes, rows, ("reference [s]", "time [s]"), "time [s]", "metrics")
+    axes.set_xscale("log")
+
+
 def _memory(axes: Axes, rows: Sequence[Row]) -> None:
     groups = sorted({(int(r.point["input"]), int(r.point["objects"])) for r in rows})
     for (size, objects), style in zip(groups, cycle(STYLES), strict=False):
@@ -177,4 +182,5 @@ PANELS: dict[str, Callable[[Any, Sequence[Row]], None]] = {
     "roofline": _roofline,
     "gpu": _gpu,
     "training": _training,
+    "metrics": _metrics,
 }

@@ -13,6 +13,7 @@ from napari_octa_sam2.bench import (
     clicks,
     gpu,
     memory,
+    metrics,
     roofline,
     second_pass,
     speed,
@@ -28,7 +29,10 @@ from napari_octa_sam2.engine.device import compute_for
 
 CASES = {
     case.NAME: case
-    for case in (speed, clicks, second_pass, absent, memory, roofline, gpu, training)
+    for case in (
+        *(speed, clicks, second_pass, absent, memory, roofline, gpu, training),
+        metrics,
+    )
 }
 
 

@@ -19,6 +19,7 @@ CASE_NAMES = (
     "roofline",
     "gpu",
     "training",
+    "metrics",
 )
 QUICK = ("speed", "clicks", "roofline")
 SIZE_STEP = 64
@@ -53,8 +54,9 @@ class Settings:
     objects : tuple of int
         Numbers of objects that are followed at once.
     slices : tuple of int, optional
-        Numbers of slices of the cases second-pass, memory and training; by default
-        `SECOND_PASS_SLICES`, `MEMORY_SLICES` and `bench.training.SLICES`.
+        Numbers of slices of the cases second-pass, memory, training and metrics; by
+        default `SECOND_PASS_SLICES`, `MEMORY_SLICES`, `bench.training.SLICES` and
+        `bench.metrics.SLICES`.
     repeats : int
         Timed slices, or cold clicks, of each figure.
     sample : int, optional

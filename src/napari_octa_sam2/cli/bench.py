@@ -43,7 +43,8 @@ def bench(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="Slices of second-pass (default 64) and memory (16,64,256,640).",
+            help="Slices of second-pass (default 64), memory (16,64,256,640), "
+            "training (8) and metrics (640).",
         ),
     ] = None,
     repeats: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,10 @@ from napari_octa_sam2.cli.console import (
     Tell,
     parse_range,
     progress,
-    say,
     stop_on_signal,
 )
-from napari_octa_sam2.cli.measuring import show
-from napari_octa_sam2.errors import PromptError, ReadError
+from napari_octa_sam2.cli.measuring import require_targets, show
+from napari_octa_sam2.errors import PromptError, ReadError, VolumeError
 from napari_octa_sam2.metrics.results import Results
 from napari_octa_sam2.metrics.subjects import is_scan, read_subject
 from napari_octa_sam2.volume.geometry import ScanGeometry
@@ -52,45 +51,63 @@ def compare(
     OctaError
         If the input cannot be read or compared, or a file not be written.
     """
-    from napari_octa_sam2.metrics.report.writing import check_targets
-
-    check_targets(out)
+    require_targets(out)
     both = [path.is_dir() and not is_scan(path) for path in (prediction, truth)]
     run = _folders if all(both) else _pair
-    with progress("figures") as tell:
-        results = run(prediction, truth, asked, tell)
-    inputs = [prediction, truth]
-    show(results, out, as_json, inputs=inputs, title="Segmentation", levels=SHOWN)
+    with stop_on_signal() as stopped, progress("figures") as tell:
+        results = run(prediction, truth, asked, tell, stopped)
+    show(
+        results,
+        out,
+        as_json,
+        inputs=[prediction, truth],
+        title="Segmentation",
+        levels=SHOWN,
+        complete=not stopped(),
+    )
 
 
-def _pair(prediction: Path, truth: Path, asked: Asked, tell: Tell) -> Results:
+def _pair(
+    prediction: Path,
+    truth: Path,
+    asked: Asked,
+    tell: Tell,
+    stopped: Callable[[], bool],
+) -> Results:
     from napari_octa_sam2.metrics.segmentation.evaluation import evaluate
 
-    case = _read("", prediction, truth, asked)
+    notes: list[str] = []
+    case = _read("", prediction, truth, asked, notes)
     span = parse_range(asked.slices)
     if span is not None and not 0 <= span.start < span.stop <= len(case.truth):
         raise PromptError(
             f"expected a range of slices from 0 to {len(case.truth) - 1}, the first "
             f"before the last, found {asked.slices}"
         )
-    with stop_on_signal() as stopped:
-        return evaluate(
-            case.prediction,
-            case.truth,
-            geometry=case.geometry,
-            names=case.names,
-            classes=case.classes,
-            slices=None if span is None else slice(span.start, span.stop),
-            slicewise=asked.slicewise,
-            tolerance=asked.tolerance,
-            per_slice=asked.per_slice,
-            scores=None if asked.scores is None else read_volume(asked.scores).data,
-            progress=tell,
-            cancelled=stopped,
-        )
+    found = evaluate(
+        case.prediction,
+        case.truth,
+        geometry=case.geometry,
+        names=case.names,
+        classes=case.classes,
+        slices=None if span is None else slice(span.start, span.stop),
+        slicewise=asked.slicewise,
+        tolerance=asked.tolerance,
+        per_slice=asked.per_slice,
+        scores=None if asked.scores is None else read_volume(asked.scores).data,
+        progress=tell,
+        cancelled=stopped,
+    )
+    return replace(found, notes=(*notes, *found.notes))
 
 
-def _folders(prediction: Path, truth: Path, asked: Asked, tell: Tell) -> Results:
+def _folders(
+    prediction: Path,
+    truth: Path,
+    asked: Asked,
+    tell: Tell,
+    stopped: Callable[[], bool],
+) -> Results:
     from napari_octa_sam2.metrics.segmentation.cohort import evaluate_cohort
     from napari_octa_sam2.metrics.segmentation.pairing import pair_files
 
@@ -104,14 +121,14 @@ def _folders(prediction: Path, truth: Path, asked: Asked, tell: Tell) -> Results
     def cases() -> Iterator[Case]:
         for pair in pairs:
             try:
-                yield _read(pair.subject, pair.prediction, pair.truth, asked)
+                yield _read(pair.subject, pair.prediction, pair.truth, asked, notes)
             except ReadError as error:
                 notes.append(f"{pair.subject} was left out: {error}")
 
     def told(done: int, total: int | None, subject: str) -> None:
         tell(done, len(pairs), subject)
 
-    with stop_on_signal() as stopped:
+    try:
         found = evaluate_cohort(
             cases(),
             slicewise=asked.slicewise,
@@ -120,20 +137,27 @@ def _folders(prediction: Path, truth: Path, asked: Asked, tell: Tell) -> Results
             progress=told,
             cancelled=stopped,
         )
+    except VolumeError as error:
+        raise VolumeError("; ".join([str(error), *notes])) from error
     return replace(found, notes=(*found.notes, *notes))
 
 
-def _read(name: str, prediction: Path, truth: Path, asked: Asked) -> Case:
+def _read(
+    name: str, prediction: Path, truth: Path, asked: Asked, notes: list[str]
+) -> Case:
+    """Return what is compared, and add to `notes` where the spacings differ."""
     from napari_octa_sam2.metrics.segmentation.cohort import Case
 
     read = partial(read_subject, spacing=asked.spacing)
     predicted, real = read(prediction), read(truth, labels=asked.labels)
     labels, given = real.one(), predicted.one()
     geometry = real.geometry if real.geometry.known else predicted.geometry
-    if predicted.geometry.known and not _alike(predicted.geometry, geometry):
-        say(
-            f"warning: the spacing of {prediction} is {predicted.geometry.spacing} mm, "
-            f"that of {truth} {geometry.spacing} mm; the latter is used"
+    if predicted.geometry.known and not _alike(
+        predicted.geometry, geometry, is_plane=len(labels.data) == 1
+    ):
+        notes.append(
+            f"the spacing of {prediction} is {predicted.geometry.spacing} mm, that of "
+            f"{truth} {geometry.spacing} mm; the latter is used"
         )
     return Case(
         name,
@@ -145,6 +169,7 @@ def _read(name: str, prediction: Path, truth: Path, asked: Asked) -> Case:
     )
 
 
-def _alike(one: ScanGeometry, other: ScanGeometry) -> bool:
-    pairs = zip(one.spacing, other.spacing, strict=True)
-    return all(math.isclose(a, b, rel_tol=1e-3) for a, b in pairs)
+def _alike(one: ScanGeometry, other: ScanGeometry, *, is_plane: bool) -> bool:
+    """Return whether spacings are the same; a single slice has no depth."""
+    pairs = list(zip(one.spacing, other.spacing, strict=True))
+    return all(math.isclose(a, b, rel_tol=1e-3) for a, b in pairs[is_plane:])

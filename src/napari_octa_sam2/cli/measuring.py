@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +19,7 @@ from napari_octa_sam2.cli.console import (
     say,
     stop_on_signal,
 )
+from napari_octa_sam2.errors import WriteError
 from napari_octa_sam2.metrics.results import Results
 from napari_octa_sam2.prompts.objects import CLASSES
 
@@ -106,10 +109,9 @@ def measure(
         MeasureSettings,
     )
     from napari_octa_sam2.metrics.biomarkers.several import measure_several
-    from napari_octa_sam2.metrics.report.writing import check_targets
     from napari_octa_sam2.metrics.subjects import Subject, find_subjects, read_subject
 
-    check_targets(out or ())
+    require_targets(out or [])
     centre = _numbers("--fovea", fovea, 2)
     eye = Eye(
         laterality=laterality.value if laterality else "",
@@ -136,7 +138,14 @@ def measure(
             progress=tell,
             cancelled=stopped,
         )
-    show(results, out, as_json, inputs=paths, title="Vessels and FAZ")
+    show(
+        results,
+        out,
+        as_json,
+        inputs=paths,
+        title="Vessels and FAZ",
+        complete=not stopped(),
+    )
 
 
 def agree(
@@ -159,9 +168,8 @@ def agree(
     the name of the file or folder.
     """
     from napari_octa_sam2.metrics.agreement.files import agree_files
-    from napari_octa_sam2.metrics.report.writing import check_targets
 
-    check_targets(out or ())
+    require_targets(out or [])
     with stop_on_signal() as stopped, progress("scans") as tell:
         results = agree_files(
             graders,
@@ -171,7 +179,28 @@ def agree(
             progress=tell,
             cancelled=stopped,
         )
-    show(results, out, as_json, inputs=graders, title="Agreement of graders")
+    show(
+        results,
+        out,
+        as_json,
+        inputs=graders,
+        title="Agreement of graders",
+        complete=not stopped(),
+    )
+
+
+def require_targets(out: list[Path]) -> None:
+    """Raise `WriteError` before the work if its results could not go to `out`."""
+    from napari_octa_sam2.metrics.report.writing import check_targets
+
+    check_targets(out)
+    for path in out:
+        home = next(p for p in path.absolute().parents if p.exists())
+        if path.is_dir() or not (home.is_dir() and os.access(home, os.W_OK)):
+            raise WriteError(
+                f"{path}: expected a file in a folder that you may write to, found "
+                f"{'a folder' if path.is_dir() else 'none'}; pick another name"
+            )
 
 
 def show(
@@ -182,10 +211,16 @@ def show(
     inputs: list[Path],
     title: str,
     levels: Collection[str] | None = None,
+    complete: bool = True,
 ) -> None:
     """Print results, and write them to the files that are asked for.
 
     The text on the terminal can be restricted to some `levels`.
+
+    Raises
+    ------
+    typer.Exit
+        With status 1 if the results are not `complete`.
     """
     from napari_octa_sam2.metrics.report.sheets import as_text
     from napari_octa_sam2.metrics.report.writing import write
@@ -198,6 +233,9 @@ def show(
     for path in out or ():
         write(path, results, title=title, inputs=inputs)
         say(f"written: {path}")
+    if not complete:
+        say("error: interrupted; the figures are of what was done")
+        raise typer.Exit(1)
 
 
 def parse_spacing(text: str | None) -> tuple[float, ...] | None:
@@ -209,7 +247,7 @@ def parse_spacing(text: str | None) -> tuple[float, ...] | None:
         If they are not two or three positive numbers.
     """
     values = _numbers("--spacing", text, 2, 3)
-    if values is not None and min(values) <= 0:
+    if values is not None and not all(0 < value < math.inf for value in values):
         raise typer.BadParameter(f"--spacing: expected positive mm, found {text}")
     return values
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_octa_sam2.errors import ReadError
+from napari_octa_sam2.errors import ReadError, VolumeError
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import LabelSet
 from napari_octa_sam2.volume.readers import (
@@ -97,8 +98,20 @@ class Subject:
 
 
 def ids_by_class(labels: LabelSet) -> dict[str, list[int]]:
-    """Return the ids of each class that is measured; see `Subject.masks`."""
-    present = [int(i) for i in np.unique(labels.data) if i]
+    """Return the ids of each class that is measured; see `Subject.masks`.
+
+    Raises
+    ------
+    VolumeError
+        If the labels are no integers from 0, or bool.
+    """
+    values = np.unique(labels.data)
+    if labels.data.dtype.kind not in "uib" or values[0] < 0:
+        raise VolumeError(
+            f"expected labels as integers from 0, found {labels.data.dtype} from "
+            f"{values[0]}; convert them to object ids first"
+        )
+    present = [int(i) for i in values if i]
     classed = {i: labels.classes.get(i, "") for i in present}
     if all(cls in UNCLASSED for cls in classed.values()):
         return {"vessel": present} if present else {}
@@ -112,7 +125,7 @@ def ids_by_class(labels: LabelSet) -> dict[str, list[int]]:
 def find_subjects(paths: Iterable[str | Path]) -> list[Path]:
     """Return what holds the labels of one scan each, among files and folders.
 
-    A folder that is no scan itself stands for what is in it.
+    A folder that is no scan itself stands for what is in it. Each path comes once.
 
     Raises
     ------
@@ -133,7 +146,26 @@ def find_subjects(paths: Iterable[str | Path]) -> list[Path]:
                 ".bmp), projects or volumes that come with labels, found none"
             )
         found += inside
-    return found
+    return list({os.path.abspath(path): path for path in found}.values())
+
+
+def distinct_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Return the names of paths; if they are not distinct, folders and file instead.
+
+    Raises
+    ------
+    ReadError
+        If a path comes twice.
+    """
+    told = list(names)
+    places = [Path(os.path.abspath(path)).parts for path in paths]
+    for up in range(2, max(map(len, places), default=0) + 1):
+        if len(set(told)) < len(told):
+            told = ["/".join(parts[-up:]) for parts in places]
+    if len(set(told)) < len(told):
+        twice = next(name for name in told if told.count(name) > 1)
+        raise ReadError(f"expected each path once, found {twice} again; leave one out")
+    return told
 
 
 def read_subject(

@@ -24,8 +24,9 @@ THIN, THICK = 0.7, 1.2  # width of lines, in pixels of the scan
 class Overlays:
     """Adds, replaces and removes the layers that show what was measured.
 
-    They are Vectors and Shapes: nothing that takes an image, labels or points takes
-    them. The layer that the user works on stays active.
+    All are Vectors: nothing that takes an image, labels, points or shapes takes them,
+    and napari's canvas outlives their removal, which with Shapes it does not always.
+    The layer that the user works on stays active.
 
     Parameters
     ----------
@@ -117,11 +118,8 @@ def skeleton(labels: Labels, planes: tuple[Plane, ...]) -> Layer | None:
 
 def region_outlines(labels: Labels, planes: tuple[Plane, ...]) -> Layer | None:
     """Return the outlines of discs, rings and sectors."""
-    paths, names = [], []
-    for name, polygons in planes[0].outlines.items():
-        paths += polygons
-        names += [name] * len(polygons)
-    return _paths(labels, paths, names, [SKY] * len(paths))
+    polygons = [p for found in planes[0].outlines.values() for p in found]
+    return _lines(labels, [(polygon, SKY) for polygon in polygons])
 
 
 def faz_outline(labels: Labels, planes: tuple[Plane, ...]) -> Layer | None:
@@ -129,8 +127,7 @@ def faz_outline(labels: Labels, planes: tuple[Plane, ...]) -> Layer | None:
     shape = next((plane.faz for plane in planes if plane.faz is not None), None)
     if shape is None:
         return None
-    paths = [_closed(shape.outline), shape.ellipse()]
-    return _paths(labels, paths, ["outline", "ellipse"], [ORANGE, SKY])
+    return _lines(labels, [(shape.outline, ORANGE), (shape.ellipse(), SKY)])
 
 
 MAKERS: dict[str, Callable[[Any, tuple[Plane, ...]], Any]] = {
@@ -140,21 +137,22 @@ MAKERS: dict[str, Callable[[Any, tuple[Plane, ...]], Any]] = {
 }
 
 
-def _paths(
-    labels: Labels, paths: list[np.ndarray], names: list[str], colours: list[str]
-) -> Layer | None:
-    """Return lines in the plane of the slices, seen on every slice."""
-    from napari.layers import Shapes
+def _lines(labels: Labels, polygons: list[tuple[np.ndarray, str]]) -> Layer | None:
+    """Return closed lines in the plane of the slices, seen on every slice."""
+    from napari.layers import Vectors
 
-    if not paths:
+    if not polygons:
         return None
-    return Shapes(
-        paths,
-        shape_type="path",
+    steps, colours = [], []
+    for polygon, colour in polygons:
+        there = np.roll(polygon, -1, 0)
+        steps.append(np.stack([polygon, there - polygon], 1))
+        colours += [colour] * len(polygon)
+    return Vectors(
+        np.concatenate(steps),
         edge_color=colours,
         edge_width=THIN,
-        face_color="transparent",
-        features={"name": names},
+        vector_style="line",
         **plane_arguments(labels, 2),
     )
 
@@ -181,11 +179,3 @@ def _bright() -> Any:
     from napari.utils.colormaps import Colormap
 
     return Colormap(mpl.colormaps["viridis"](np.linspace(0.3, 1, 64)), name="diameter")
-
-
-def _closed(outline: np.ndarray) -> np.ndarray:
-    return (
-        outline
-        if (outline[0] == outline[-1]).all()
-        else np.vstack([outline, outline[:1]])
-    )

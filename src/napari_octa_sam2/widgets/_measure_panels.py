@@ -37,7 +37,7 @@ from napari_octa_sam2.widgets._controls import (
 from napari_octa_sam2.widgets._projection_panels import LayerChooser
 
 NO_REFERENCE = "No reference"
-BY_THE_REST = "by the other labels"
+BY_THE_REST = "automatic"
 UNKNOWN, OWN_LENGTH = "not known", "own reference length"
 EYES = {"not known": "", "OD, right": "OD", "OS, left": "OS"}
 FAZ_CENTRE, MIDDLE, CLICKED = "centre of the FAZ", "middle of the scan", "a click"
@@ -63,8 +63,8 @@ class LabelsPanel(QWidget):
         self._cls, self._tolerance = QComboBox(), QDoubleSpinBox()
         self._cls.addItems((BY_THE_REST, *SEGMENTABLE))
         self._cls.setToolTip(
-            "Class of labels that do not say their own. By the other labels: vessels "
-            "if no label has a class, else left out"
+            "Class of labels that do not say their own. Automatic: vessels if no label "
+            "has a class, else left out"
         )
         self._tolerance.setRange(0, 10_000)
         self._tolerance.setDecimals(1)
@@ -129,7 +129,7 @@ class EyePanel(QWidget):
         form.addRow("Eye", self.laterality)
         form.addRow("Axial length", self.length)
         form.addRow("Scanner", self.scanner)
-        self._own = QLabel("Made for")
+        self._own = QLabel("Reference length")
         form.addRow(self._own, self.reference)
         form.addRow("Fovea", self.fovea)
         form.addRow(self.place)

@@ -230,14 +230,14 @@ class ResultsPanel(QWidget):
 
     def _fit(self, table: LevelTable) -> None:
         """Make columns as wide as they need, and hide names that are all the same."""
+        for number in range(self.model.columnCount()):
+            self.view.setColumnHidden(number, False)
         self.view.resizeColumnsToContents()
         for number, label in enumerate(table.labels):
             names = {row.labels.get(label) for row in table.rows}
-            self.view.setColumnHidden(number, len(names) == 1 < len(table.rows))
             width = min(self.view.columnWidth(number), WIDEST)
             self.view.setColumnWidth(number, width)
-        for number in range(len(table.columns)):
-            self.view.setColumnHidden(len(table.labels) + number, False)
+            self.view.setColumnHidden(number, len(names) == 1 < len(table.rows))
 
     def _selected(self) -> None:
         rows = self.view.selectionModel().selectedRows()

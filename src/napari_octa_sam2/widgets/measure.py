@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from napari_octa_sam2.metrics.results import Row
 
 PLOT_MS = 250  # of rest before a plot is drawn anew while annotating
-SCROLL_BAR = 16  # pixels
+SCROLL_BAR, WIDTH = 16, 370  # pixels
 DOING = {MEASURE: "Measuring", COMPARE: "Comparing", AGREE: "Comparing the graders"}
 TITLE = {
     MEASURE: "Vessels and FAZ",
@@ -552,7 +552,8 @@ class MeasureWidget(Dock):
 
     def showEvent(self, event: object) -> None:
         """Be as wide as the controls are in napari's style."""
-        self.setMinimumWidth(self.widget().minimumSizeHint().width() + SCROLL_BAR)
+        needed = self.widget().minimumSizeHint().width() + SCROLL_BAR
+        self.setMinimumWidth(max(needed, WIDTH))
         super().showEvent(event)
 
     def stop(self) -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from napari_octa_sam2.errors import ReadError
+from napari_octa_sam2.errors import ReadError, VolumeError
 from napari_octa_sam2.metrics.agreement.graders import agree
 from napari_octa_sam2.metrics.agreement.overlap import require_several
 from napari_octa_sam2.metrics.biomarkers.eye import Eye
@@ -20,6 +20,7 @@ from napari_octa_sam2.metrics.biomarkers.measurement import (
 from napari_octa_sam2.metrics.results import Results, joined
 from napari_octa_sam2.metrics.subjects import (
     Subject,
+    distinct_names,
     find_subjects,
     is_scan,
     read_subject,
@@ -65,7 +66,7 @@ def agree_files(
     ------
     OctaError
         If there are fewer than two graders, they do not belong together, or labels
-        cannot be read.
+        cannot be read. Labels that cannot be measured are named in the notes.
     """
     scans = graders(paths)
 
@@ -75,9 +76,9 @@ def agree_files(
         subject = read_subject(path, spacing=spacing)
         return subject.with_classes(classes) if classes else subject
 
-    measured, notes = None, []
+    measured, notes = None, list[str]()
     if biomarkers:
-        measured = _measured(scans, read, eye, progress, cancelled)
+        measured = _measured(scans, read, eye, notes, progress, cancelled)
         if measured is None:
             notes.append("cancelled: what the graders' labels measure was not compared")
     results = agree(
@@ -96,10 +97,11 @@ def graders(paths: Sequence[Path]) -> dict[str, dict[str, Path]]:
     VolumeError
         If there are fewer than two graders.
     ReadError
-        If a path is missing or holds no labels, or files and folders are mixed.
+        If a path is missing, comes twice or holds no labels, files and folders are
+        mixed, or a folder has two files of a scan.
     """
-    names = _names(paths)
-    require_several(names)
+    require_several([str(path) for path in paths])
+    names = distinct_names([plain_name(path) for path in paths], paths)
     found = [find_subjects([path]) for path in paths]
     if all(is_scan(path) for path in paths):
         return {n: {SCAN: path} for n, path in zip(names, paths, strict=True)}
@@ -108,28 +110,33 @@ def graders(paths: Sequence[Path]) -> dict[str, dict[str, Path]]:
             "expected a file of each grader or a folder of each, found both; put the "
             "scans of each grader into a folder"
         )
-    return {
-        name: {plain_name(scan): scan for scan in scans}
-        for name, scans in zip(names, found, strict=True)
-    }
+    return {name: _by_name(scans) for name, scans in zip(names, found, strict=True)}
 
 
-def _names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Return short names of files or folders, which differ."""
-    short = [plain_name(path) for path in paths]
-    if len(set(short)) == len(short):
-        return tuple(short)
-    return tuple(f"{path.absolute().parent.name}/{path.name}" for path in paths)
+def _by_name(scans: Sequence[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in scans:
+        other = found.setdefault(plain_name(path), path)
+        if other is not path:
+            raise ReadError(
+                f"{path.parent}: expected one file of {plain_name(path)}, found "
+                f"{other.name} and {path.name}; keep one of them there"
+            )
+    return found
 
 
 def _measured(
     scans: Mapping[str, Mapping[str, Path]],
     read: Read,
     eye: Eye | None,
+    notes: list[str],
     progress: Progress | None,
     cancelled: Callable[[], bool],
 ) -> dict[str, Results] | None:
-    """Return what each grader's labels measure; None if that was cancelled."""
+    """Return what each grader's labels measure; None if that was cancelled.
+
+    Labels that cannot be measured, such as empty ones, are told in `notes`.
+    """
     total = sum(map(len, scans.values()))
     settings = MeasureSettings(regions=REGIONS, objects=False)
     parts: dict[str, list[Results]] = {grader: [] for grader in scans}
@@ -139,7 +146,11 @@ def _measured(
             return None
         if progress is not None:
             progress(done, total, f"{grader}, {subject}")
-        found = measure(read(path), eye=eye, settings=settings)
+        try:
+            found = measure(read(path), eye=eye, settings=settings)
+        except VolumeError as error:
+            notes.append(f"{grader}, {subject} was not measured: {error}")
+            continue
         parts[grader].append(found.with_labels(subject=subject))
     if progress is not None:
         progress(total, total, "")

@@ -175,8 +175,11 @@ def _plane(
     rows = []
     for region in regions:
         labels = {"plexus": view.plexus, "class": cls, "region": region.name}
+        coverage = VESSELS["coverage"]
         figures: dict[str, Figure] = {
-            "coverage": VESSELS["coverage"].figure(region.coverage, unit)
+            "coverage": coverage.figure(region.coverage, unit)
+            if region.coverage
+            else coverage.missing(region.why_not, unit)
         }
         if region.why_not:
             figures |= {

@@ -14,7 +14,7 @@ from napari_octa_sam2.metrics.biomarkers.measurement import (
     measure,
 )
 from napari_octa_sam2.metrics.results import Results, joined
-from napari_octa_sam2.metrics.subjects import Subject
+from napari_octa_sam2.metrics.subjects import Subject, distinct_names
 
 Read = Callable[[Path], Subject]
 
@@ -30,7 +30,8 @@ def measure_several(
 ) -> Results:
     """Measure scans one after the other; each row gets the label subject.
 
-    A scan that cannot be read or measured is named in the notes with the reason.
+    A scan that cannot be read or measured is named in the notes with the reason. Scans
+    of one name are told apart by their folders.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def measure_several(
     VolumeError
         If none of them could be measured.
     """
-    parts, notes = [], []
+    parts, measured, notes = [], [], []
     for done, path in enumerate(paths):
         if cancelled():
             notes.append(f"cancelled: {done} of {len(paths)} scans were measured")
@@ -62,6 +63,7 @@ def measure_several(
             notes.append(f"{path.name} was left out: {error}")
             continue
         parts.append(found)
+        measured.append(path)
     if not parts:
         raise VolumeError(
             "expected at least one scan that can be measured, found none: "
@@ -69,7 +71,7 @@ def measure_several(
         )
     if progress is not None:
         progress(len(paths), len(paths), "")
-    names = [str(part.settings["subject"]) for part in parts]
+    names = distinct_names([str(p.settings["subject"]) for p in parts], measured)
     whole = joined(
         [p.with_labels(subject=name) for p, name in zip(parts, names, strict=True)]
     )

@@ -8,7 +8,7 @@ from napari_octa_sam2.metrics.definitions import GROUPS, Definition
 from napari_octa_sam2.metrics.results import pretty_unit
 from napari_octa_sam2.tables import piped
 
-HEADER = ["Symbol", "Title", "Unit", "Formula", "Source", "Known bias", "Key"]
+HEADER = ["Figure", "Formula", "Known bias", "Source"]
 
 
 def definitions_markdown(
@@ -19,21 +19,22 @@ def definitions_markdown(
     Units are those of scans with a known spacing.
     """
     return "\n".join(
-        f"## {title}\n\n{piped([HEADER, *map(_row, group.values())])}\n"
+        f"### {title}\n\n{piped([HEADER, *map(_row, group.values())])}\n"
         for title, group in groups.items()
     )
 
 
 def _row(definition: Definition) -> list[str]:
-    cells = [
-        definition.symbol,
-        definition.title,
-        pretty_unit(definition.unit("mm")) or "1",
-        definition.formula,
-        definition.source,
-        definition.bias,
-    ]
-    return [*(_escaped(cell) for cell in cells), f"`{definition.key}`"]
+    symbol, title, formula, bias, source = map(
+        _escaped,
+        (
+            *(definition.symbol, definition.title),
+            *(definition.formula, definition.bias, definition.source),
+        ),
+    )
+    unit = pretty_unit(definition.unit("mm")) or "no unit"
+    name = f"**{symbol}** {title}; {unit}; `{definition.key}`"
+    return [name, formula, bias, source]
 
 
 def _escaped(text: str) -> str:

@@ -23,8 +23,9 @@ def matches(path: Path) -> bool:
 def load_array(path: Path) -> tuple[np.ndarray, ScanGeometry, dict[str, Any]]:
     """Return labels ``(1, rows, columns)``, their geometry, names and classes.
 
-    A mask becomes object 1. In a label folder of OCTA-500, its class and field of view
-    are known; of any other image the spacing is unknown.
+    A mask becomes object 1; values below 64 are object ids. In a label folder of
+    OCTA-500, its class and field of view are known; of any other image the spacing is
+    unknown.
 
     Raises
     ------
@@ -38,9 +39,8 @@ def load_array(path: Path) -> tuple[np.ndarray, ScanGeometry, dict[str, Any]]:
             f"{path}: expected a mask of two values, or at most {MOST_IDS} object ids, "
             f"found {len(values)} values; this looks like an image, give its labels"
         )
-    labels = image if len(values) > 2 else image > values.min()
-    if len(values) == 1:
-        labels = image > 0
+    is_mask = len(values) <= 2 and values[-1] >= MOST_IDS
+    labels = image > (values[0] if len(values) == 2 else 0) if is_mask else image
     record: dict[str, Any] = {}
     geometry = ScanGeometry()
     for name, (folder, cls) in enface.LABEL_FOLDERS.items():

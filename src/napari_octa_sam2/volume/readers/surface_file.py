@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_octa_sam2.errors import ReadError
+from napari_octa_sam2.volume.readers import npy
 from napari_octa_sam2.volume.surfaces import LAYERS
 
 KEY = "Layer"
@@ -37,16 +38,16 @@ def read_surfaces(path: str | Path, shape: tuple[int, ...]) -> dict[str, np.ndar
     path = Path(path)
     expected = f"{path}: expected {len(LAYERS)} surfaces ({', '.join(LAYERS)})"
     try:
-        stored = _mat(path) if path.suffix.lower() == ".mat" else np.load(path)
-    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        stored = _mat(path) if path.suffix.lower() == ".mat" else npy.load(path)
+    except Exception as error:  # a damaged .mat file raises anything
         raise ReadError(
             f"{expected} in a .npy or OCTA-500's .mat file, found one that cannot be "
             f"read ({error}); check the path"
         ) from error
-    if stored.shape != (len(LAYERS), *shape[1:]):
+    if stored.shape != (len(LAYERS), *shape[1:]) or stored.dtype.kind not in "uif":
         raise ReadError(
-            f"{expected} of {shape[1:]} (slow, fast), found shape {stored.shape}; give "
-            "those of this volume"
+            f"{expected} of {shape[1:]} (slow, fast), found {stored.dtype} of shape "
+            f"{stored.shape}; give those of this volume"
         )
     return dict(zip(LAYERS, stored.astype(np.float32), strict=True))
 
