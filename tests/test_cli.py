@@ -271,6 +271,8 @@ def test_bad_input_is_refused_in_one_line(
         ["segment", "scan.npy", "--prompts", "p", "--out", "o.npy", "--range", "a:b"],
         ["segment", "scan.npy", "--prompts", "p", "--out", "o", "--direction", "up"],
         ["evaluate", "only-one"],
+        ["evaluate", "a.npy", "b.npy", "--spacing", "0.1"],
+        ["evaluate", "a.npy", "b.npy", "--skeleton", "lines"],
     ],
 )
 def test_wrong_usage_exits_with_2(run: Run, arguments: list[str]) -> None:
@@ -300,6 +302,12 @@ def test_info_says_that_spacing_is_unknown(run: Run, tmp_path: Path) -> None:
     assert "fast    9 pixels (physical size unknown)" in text
 
 
+def all_of(result: Result) -> dict[str, Any]:
+    """Return the figures of all objects that `evaluate --json` printed."""
+    (figures,) = json.loads(result.stdout)["rows"]["all"]
+    return dict(figures)
+
+
 @pytest.fixture
 def masks(tmp_path: Path) -> tuple[Path, Path]:
     truth = np.zeros((4, 10, 10), np.uint8)
@@ -315,16 +323,131 @@ def masks(tmp_path: Path) -> tuple[Path, Path]:
 def test_evaluate_scores_each_object(
     run: Run, masks: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    result = run("evaluate", *masks, "--csv", tmp_path / "scores.csv")
+    result = run("evaluate", *masks, "--out", tmp_path / "scores.csv")
     assert result.exit_code == 0, result.output
     assert "vein 1" in result.stdout
-    assert (tmp_path / "scores.csv").read_text().startswith("object,name,dice")
-    scores = json.loads(run("evaluate", *masks, "--json").stdout)
-    assert scores["objects"][0]["dice"] == pytest.approx(2 * 24 / (24 + 32))
-    assert scores["unit"] == "mm"
+    assert f"written: {tmp_path / 'scores.csv'}" in result.stderr
+    assert (tmp_path / "scores.csv").read_text().startswith("level,object,name,")
+    told = json.loads(run("evaluate", *masks, "--json").stdout)
+    assert set(told) == {"settings", "notes", "units", "rows", "missing"}
+    (scores,) = told["rows"]["object"]
+    assert scores["dice"] == pytest.approx(2 * 24 / (24 + 32))
+    assert told["settings"]["unit"] == "mm"
+    assert [row["slice"] for row in told["rows"]["slice"]] == [1, 2]
     second = json.loads(run("evaluate", *masks, "--json", "--range", "2:2").stdout)
-    assert second["slices"] == [2, 3]
-    assert second["pooled"]["dice"] == pytest.approx(2 * 8 / (8 + 16))
+    assert second["settings"]["slices"] == [2, 3]
+    assert second["rows"]["all"][0]["dice"] == pytest.approx(2 * 8 / (8 + 16))
+
+
+def test_evaluate_writes_every_format(
+    run: Run, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    files = [tmp_path / "out" / f"scores{s}" for s in (".csv", ".xlsx", ".json")]
+    files += [tmp_path / "out" / f"scores{suffix}" for suffix in (".html", ".pdf")]
+    options = [part for path in files for part in ("--out", path)]
+    result = run("evaluate", *masks, *options)
+    assert result.exit_code == 0, result.output
+    assert sorted((tmp_path / "out").iterdir()) == sorted(files)
+    assert all(path.stat().st_size > 500 for path in files)
+    written = json.loads(files[2].read_text("utf-8"))
+    printed = json.loads(run("evaluate", *masks, "--json").stdout)
+    assert {key: written[key] for key in printed} == printed
+    assert len(written["provenance"]["inputs"]) == 2
+    assert "dice" in written["definitions"]
+
+
+def test_evaluate_follows_its_options(
+    run: Run, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    def told(*options: Any) -> dict[str, Any]:
+        result = run("evaluate", *masks, "--json", *options)
+        assert result.exit_code == 0, result.output
+        return dict(json.loads(result.stdout))
+
+    plain = told()
+    assert plain["settings"]["tolerance"] == 0.03
+    assert plain["rows"]["all"][0].get("average_precision") is None
+    strict = told("--tolerance", 0.005, "--skeleton", "volume", "--no-per-slice")
+    assert strict["settings"]["tolerance"] == 0.005
+    assert strict["settings"]["centrelines"] == "3-D"
+    assert strict["rows"].keys() == plain["rows"].keys() - {"slice", "object slice"}
+    assert strict["rows"]["all"][0]["nsd"] < plain["rows"]["all"][0]["nsd"]
+    scores = read_labels(masks[1])[0].data / np.float32(2)
+    np.save(tmp_path / "scores.npy", scores)
+    ranked = told("--scores", tmp_path / "scores.npy")
+    assert ranked["rows"]["all"][0]["average_precision"] == 1
+
+
+def test_evaluate_takes_a_spacing_for_files_that_know_none(
+    run: Run, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    plain = [
+        write_labels(tmp_path / f"{n}.npy", read_labels(p)[0].data, ScanGeometry())
+        for n, p in enumerate(masks)
+    ]
+    told = json.loads(run("evaluate", *plain, "--json").stdout)
+    assert told["settings"]["unit"] == "pixel"
+    assert any("the spacing is unknown" in note for note in told["notes"])
+    options = ["--json", "--spacing", "0.01,0.02,0.03"]
+    told = json.loads(run("evaluate", *plain, *options).stdout)
+    assert (told["settings"]["unit"], told["units"]["hd95"]) == ("mm", "mm")
+    text = error_of(run("evaluate", *plain, "--spacing", "0.02,0.03"))
+    assert "add that of the depth" in text
+
+
+def test_evaluate_tells_objects_that_the_truth_has_not(
+    run: Run, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    labels = read_labels(masks[1])[0].data.copy()
+    labels[3, 8:, 8:] = 7
+    more = write_labels(tmp_path / "more.npy", labels, SPACING)
+    told = json.loads(run("evaluate", more, masks[1], "--json").stdout)
+    assert "only in the prediction: 7 (4 voxels)" in told["notes"][0]
+    assert [row["object"] for row in told["rows"]["object"]] == [1]
+    assert told["rows"]["object"][0]["dice"] == 1
+    assert told["rows"]["all"][0]["dice"] == pytest.approx(64 / 68)
+
+
+def test_evaluate_compares_folders_scan_by_scan(
+    run: Run, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folders = tmp_path / "given", tmp_path / "true"
+    for folder, path in zip(folders, masks, strict=True):
+        folder.mkdir()
+        labels = read_labels(path)[0].data
+        for name in ("a", "b"):
+            write_labels(folder / f"{name}.npy", labels, SPACING)
+    (folders[0] / "bad.npy").write_bytes(b"no array")
+    write_labels(folders[1] / "bad.npy", labels, SPACING)
+    write_labels(folders[1] / "left.npy", labels, SPACING)
+    result = run("evaluate", *folders, "--json", "--out", tmp_path / "all.json")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "all.json").is_file()
+    told = json.loads(result.stdout)
+    assert [row["subject"] for row in told["rows"]["all"]] == ["a", "b"]
+    mean = next(r for r in told["rows"]["subjects"] if r["statistic"] == "mean")
+    assert mean["dice"] == pytest.approx(2 * 24 / (24 + 32))
+    assert any(note.startswith("bad was left out: ") for note in told["notes"])
+    assert any("left" in note and "not compared" in note for note in told["notes"])
+    for options in (["--range", "0:1"], ["--scores", masks[0]]):
+        assert "scan by scan" in error_of(run("evaluate", *folders, *options))
+    for name in ("a", "b"):
+        (folders[0] / f"{name}.npy").write_bytes(b"no array")
+    text = error_of(run("evaluate", *folders))
+    assert "a was left out" in text
+    assert "b was left out" in text
+
+
+@pytest.mark.parametrize("name", ["scores.docx", "scores", "file/scores.csv", "d.csv"])
+def test_evaluate_refuses_a_target_before_the_work(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "d.csv").mkdir()
+    missing = tmp_path / "missing.npy"
+    text = error_of(run("evaluate", missing, missing, "--out", tmp_path / name))
+    assert name in text
+    assert "missing" not in text
 
 
 @pytest.mark.parametrize("span", ["0:4", "3:2", "-1:2"])
@@ -343,7 +466,7 @@ def test_evaluate_takes_the_labels_of_a_volume(
     )
     path = write_image(tmp_path / "scan.ome.zarr", volume)
     result = run("evaluate", masks[0], path, "--labels", "RV", "--json")
-    assert json.loads(result.stdout)["objects"][0]["name"] == "vein 1"
+    assert json.loads(result.stdout)["rows"]["object"][0]["name"] == "vein 1"
     text = error_of(run("evaluate", masks[0], path, "--labels", "vessels"))
     assert "found FAZ, RV" in text
     text = error_of(run("evaluate", masks[0], path))
@@ -352,10 +475,10 @@ def test_evaluate_takes_the_labels_of_a_volume(
     volume = OctaVolume(truth.data * 9, SPACING, labels={"RV": truth})
     path = write_image(tmp_path / "scan.ome.zarr", volume)
     result = run("evaluate", masks[1], path, "--json")
-    assert json.loads(result.stdout)["pooled"]["dice"] == 1
+    assert all_of(result)["dice"] == 1
 
 
-def test_evaluate_warns_of_another_spacing(
+def test_evaluate_tells_of_another_spacing(
     run: Run, masks: tuple[Path, Path], tmp_path: Path
 ) -> None:
     labels = read_labels(masks[1])[0].data
@@ -364,7 +487,10 @@ def test_evaluate_warns_of_another_spacing(
     )
     result = run("evaluate", masks[0], other)
     assert result.exit_code == 0
-    assert result.stderr.startswith("warning: the spacing of")
+    assert f"note: the spacing of {masks[0]} is (0.01, 0.02, 0.03) mm" in result.stdout
+    told = json.loads(run("evaluate", masks[0], other, "--json").stdout)
+    assert told["settings"]["spacing"] == [0.02, 0.02, 0.03]
+    assert told["notes"][0].endswith("the latter is used")
 
 
 def test_evaluate_says_what_is_missing(
@@ -389,7 +515,7 @@ def test_evaluate_reads_the_labels_of_a_layer_sequence(
     )
     result = run("evaluate", path, folders[0], "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["pooled"]["dice"] == 1
+    assert all_of(result)["dice"] == 1
 
 
 def test_models_are_listed_and_described(run: Run) -> None:
@@ -450,7 +576,7 @@ def test_phantom_and_evaluate_agree(run: Run, tmp_path: Path) -> None:
     run("phantom", "--out", tmp_path / "made", "--depth", 8, "--size", 32)
     image, labels = (tmp_path / "made" / f"{n}.ome.zarr" for n in ("image", "labels"))
     result = run("evaluate", labels, image, "--labels", "objects", "--json")
-    assert json.loads(result.stdout)["pooled"]["dice"] == 1
+    assert all_of(result)["dice"] == 1
 
 
 def test_demo_runs_from_the_shell(

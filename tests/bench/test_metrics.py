@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 
 from napari_octa_sam2.bench import alone, metrics
 from napari_octa_sam2.bench.alone import Peak
+from napari_octa_sam2.bench.metric_parts import PARTS, distance_map_hd95
 from napari_octa_sam2.bench.trees import OBJECTS, make_scan
 
 SLICES = 48
+REGIONS = 1 + 1 + 1 + 9  # whole, without FAZ, parafovea, ETDRS
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ class TestParts:
         assert found["shape"] == [48, 30, 30]
         assert found["peak_bytes"] > 0
         assert len(found["seconds"]) == 1
-        rows = int(found["note"].split()[0])
+        rows = int(re.match(r"rows: (\d+)", found["note"])[1])
         assert rows > OBJECTS + 2 + 1 + SLICES // 2  # classes, all, and slices
 
     @pytest.mark.parametrize("known", ["known", "sought"])
@@ -76,20 +79,25 @@ class TestParts:
         assert found["hd95_mm"][0] >= 0.2  # all is moved by a pixel
         assert found["reference_seconds"][0] > 0
 
-    def test_biomarkers_of_the_scan_and_of_a_plane(self, answer):
-        everything, plane = answer("biomarkers"), answer("live, plane's biomarkers")
-        assert len(everything["seconds"]) == 1
-        assert len(plane["seconds"]) == 3
-        few, many = (int(a["note"].split()[0]) for a in (plane, everything))
-        # all vessels, arteries, veins, and artery to vein; all that and 11 objects more
-        assert few == 4
-        assert many > few + OBJECTS
+    def test_biomarkers_are_of_planes_volumes_and_objects(self, answer):
+        found = answer("biomarkers")
+        assert len(found["seconds"]) == 1
+        assert found["note"].startswith(f"rows: {REGIONS * 3 + 1 + 3 + OBJECTS + 1},")
+
+    @pytest.mark.parametrize(
+        ("classes", "rows"),
+        [("no classes", 1), ("by class", 3 + 1)],  # the last one is artery to vein
+    )
+    def test_biomarkers_of_a_plane(self, answer, classes, rows):
+        found = answer(f"live biomarkers, {classes}")
+        assert len(found["seconds"]) == 3
+        assert found["note"].startswith(f"rows: {rows},")
 
 
 def test_distance_maps_of_a_box_that_moved():
     masks = np.zeros((2, 12, 10, 10), bool)
     masks[0, 1:11, 2:5, 2:5] = masks[1, 1:11, 2:5, 6:9] = True
-    assert metrics.distance_map_hd95(*masks, (9.0, 5.0, 0.5)) == pytest.approx(2)
+    assert distance_map_hd95(*masks, (9.0, 5.0, 0.5)) == pytest.approx(2)
 
 
 def test_a_row_a_part(small, watch, monkeypatch):
@@ -101,7 +109,7 @@ def test_a_row_a_part(small, watch, monkeypatch):
 
     monkeypatch.setattr(metrics, "peak_alone", peak)
     rows = list(metrics.measure(small, watch))
-    assert len(rows) == metrics.count(small) == len(metrics.PARTS)
+    assert len(rows) == metrics.count(small) == len(PARTS)
     assert watch.notes[0] == "metrics, 48 slices, evaluate"
     failed, done = rows[:2]
     assert set(failed.figures.values()) == {None}

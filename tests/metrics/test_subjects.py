@@ -87,11 +87,21 @@ def test_a_project_is_a_subject(tmp_path):
     assert list(subject.masks()) == ["vein"]
 
 
-def test_a_damaged_project_is_told(tmp_path):
+def test_a_project_that_lost_changes_is_refused(tmp_path):
     path = project_of(tmp_path)
-    with (path / store.JOURNAL).open("ab") as file:
-        file.write(b'{"event": "write", "slice": "two"}\n')
-    with pytest.raises(ReadError):
+    journal = path / store.JOURNAL
+    text = journal.read_text("utf-8")
+    journal.write_text(text.replace('"slice":1', '"slice":2'), "utf-8")
+    with pytest.raises(ReadError, match=r"are all there, found eye_1.* damaged"):
+        read_subject(path)
+
+
+def test_a_project_of_strange_changes_is_refused(tmp_path):
+    path = project_of(tmp_path)
+    project = store.resume(path)
+    project.note({"do": "labels", "layer": 1, "content": "AA=="})
+    project.close()
+    with pytest.raises(ReadError, match=r"malformed one \("):
         read_subject(path)
 
 

@@ -248,7 +248,13 @@ def _of_project(path: Path) -> Subject:
     from napari_octa_sam2.project.document import Document
     from napari_octa_sam2.project.store import SUFFIX, read_project
 
-    about, events = read_project(path)
+    damage: list[str] = []
+    about, events = read_project(path, damage.append)
+    if damage:
+        raise ReadError(
+            f"expected a project whose changes are all there, found {damage[0]}; open "
+            "it once, and look at what is left of it"
+        )
     document = Document(about.shape)
     try:
         for event in events:

@@ -166,6 +166,9 @@ class _Lazy(Mapping[str, T]):
     def __getitem__(self, subject: str) -> T:
         return self._get(self._paths[subject])
 
+    def __contains__(self, subject: object) -> bool:
+        return subject in self._paths
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
 

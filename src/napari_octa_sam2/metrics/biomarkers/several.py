@@ -52,7 +52,8 @@ def measure_several(
     parts, measured, notes = [], [], []
     for done, path in enumerate(paths):
         if cancelled():
-            notes.append(f"cancelled: {done} of {len(paths)} scans were measured")
+            left = len(paths) - done
+            notes.append(f"cancelled: {left} of {len(paths)} scans were not measured")
             break
         if progress is not None:
             progress(done, len(paths), path.name)

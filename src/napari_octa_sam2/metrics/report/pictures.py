@@ -20,6 +20,7 @@ from napari_octa_sam2.metrics.report.plots import (
     draw_bland_altman,
     draw_diameters,
     draw_dice_matrix,
+    draw_dots,
     draw_slice_dice,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "draw_centre_line",
     "draw_diameters",
     "draw_dice_matrix",
+    "draw_dots",
     "draw_enface",
     "draw_faz",
     "draw_regions",

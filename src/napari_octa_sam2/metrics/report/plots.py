@@ -28,6 +28,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (8, 2)))
 MARKS = 12  # on a curve
 BINS = 24
+MOST_NAMES = 14  # that there is room for
 
 
 def draw_slice_dice(
@@ -109,16 +110,7 @@ def draw_diameters(
             edgecolor=look.ground,
             linewidth=0.4,
         )
-        axes.axvline(mean, color=VERMILION, lw=1.3)
-        axes.annotate(
-            f" mean {mean:.3g} {pretty_unit(small)}",
-            (mean, 1),
-            xycoords=("data", "axes fraction"),
-            va="bottom",
-            ha="center",
-            color=look.ink,
-            fontsize=SIZE - 0.5,
-        )
+        _draw_mean(axes, mean, small, look)
     else:
         _say_nothing(axes, "no vessel", look)
     axes.set(xlabel=named_unit("diameter", small), ylabel=named_unit("length", unit))
@@ -203,6 +195,82 @@ def draw_dice_matrix(
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+
+
+def draw_dots(
+    axes: Axes,
+    names: Sequence[str],
+    values: Mapping[str, Sequence[float]],
+    *,
+    name: str = "",
+    unit: str = "",
+    look: Look = LIGHT,
+) -> None:
+    """Draw the values of subjects or objects as dots, a line of text each.
+
+    Of more than fourteen they are sorted by the first series, without their names.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    names : sequence of str
+        Of the subjects, from top to bottom.
+    values : mapping of str to sequence of float
+        By the name of the series, one value a subject; nan where there is none. One
+        series alone is shown with its mean.
+    name, unit : str
+        Of the values.
+    look : Look
+    """
+    table = np.array([np.asarray(own, float) for own in values.values()])
+    if not np.isfinite(table).any():
+        _say_nothing(axes, "nothing to compare", look)
+        axes.set_axis_off()
+        return
+    named = len(names) <= MOST_NAMES
+    order = np.arange(len(names)) if named else np.argsort(-table[0])
+    places = np.arange(len(names))
+    for number, (series, own) in enumerate(zip(values, table, strict=True)):
+        colour = look.lines[number % len(look.lines)]
+        marker = MARKERS[number % len(MARKERS)]
+        style: dict[str, Any] = {"ls": "", "ms": 4.5, "mew": 0, "color": colour}
+        axes.plot(own[order], places, marker, label=literal(series), **style)
+    if len(table) == 1:
+        _draw_mean(axes, float(np.nanmean(table[0])), "", look)
+    for place in np.flatnonzero(~np.isfinite(table[:, order]).any(0)):
+        axes.annotate(
+            "n/a",
+            (0.02, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=look.faint,
+            fontsize=SIZE - 1,
+        )
+    shown = [literal(text, 14) for text in names] if named else []
+    axes.set_yticks(places if named else [], shown)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(named_unit(name, unit))
+    axes.margins(x=0.12)
+    dress(axes, look)
+    axes.grid(bool(named), axis="y", color=look.line, linewidth=0.5)
+    if not named:
+        axes.set_ylabel(f"{len(names)} by value")
+    if len(table) > 1:
+        legend(axes, axes.get_lines(), look, columns=3)
+
+
+def _draw_mean(axes: Axes, mean: float, unit: str, look: Look) -> None:
+    """Draw a line at the mean, and the mean above it."""
+    axes.axvline(mean, color=VERMILION, lw=1.3, zorder=0.9)
+    axes.annotate(
+        f" mean {mean:.3g} {pretty_unit(unit)}".rstrip(),
+        (mean, 1),
+        xycoords=("data", "axes fraction"),
+        va="bottom",
+        ha="center",
+        color=look.ink,
+        fontsize=SIZE - 0.5,
+    )
 
 
 def _marked(values: np.ndarray, offset: int) -> list[int]:

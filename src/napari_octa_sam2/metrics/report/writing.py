@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from napari_octa_sam2.metrics.report import page, sheets
@@ -26,7 +26,7 @@ def write(
     *,
     title: str,
     subject: str = "",
-    pictures: Sequence[Picture] = (),
+    pictures: Callable[[], Sequence[Picture]] = tuple,
     inputs: Iterable[str | Path] = (),
 ) -> Path:
     """Write results as a table or as a page, as the suffix tells.
@@ -38,8 +38,8 @@ def write(
     results : Results
     title, subject : str
         Of a page.
-    pictures : sequence of Picture
-        Of a page.
+    pictures : callable
+        Returns those of a page; not called for a table.
     inputs : iterable of path
         Files that the figures were taken of; their hashes are told.
 
@@ -55,5 +55,5 @@ def write(
     if path.suffix.lower() in sheets.SUFFIXES:
         return sheets.write_results(path, results, record=record)
     return page.write_report(
-        path, results, title=title, subject=subject, pictures=pictures, record=record
+        path, results, title=title, subject=subject, pictures=pictures(), record=record
     )
