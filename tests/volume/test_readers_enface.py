@@ -58,7 +58,7 @@ def test_structure_map_is_said_to_be_structure(release: Path) -> None:
 def test_capillary_truth_is_called_all_vessels(release: Path) -> None:
     label = read_projections(release, 10301).labels["all vessels"]
     assert label.names == {1: "all vessels"}
-    assert label.classes == {1: "other"}
+    assert label.classes == {1: "vessel"}
 
 
 def test_projections_are_three_slices(release: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,10 +18,10 @@ from napari_octa_sam2.cli.measuring import require_targets, show
 from napari_octa_sam2.errors import PromptError, ReadError, VolumeError
 from napari_octa_sam2.metrics.results import Results
 from napari_octa_sam2.metrics.subjects import is_scan, read_subject
-from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.readers import read_volume
 
 if TYPE_CHECKING:
+    from napari_octa_sam2.metrics.report.pictures import Picture
     from napari_octa_sam2.metrics.segmentation.cohort import Case
 
 SHOWN = ("object", "class", "all", "subjects")  # slices are for files
@@ -56,12 +55,20 @@ def compare(
     run = _folders if all(both) else _pair
     with stop_on_signal() as stopped, progress("figures") as tell:
         results = run(prediction, truth, asked, tell, stopped)
+
+    def pictures() -> list[Picture]:
+        from napari_octa_sam2.metrics.report import gallery
+
+        return gallery.pictures_of_comparison(results)
+
     show(
         results,
         out,
         as_json,
         inputs=[prediction, truth],
         title="Segmentation",
+        subject=f"{prediction.name} against {truth.name}",
+        pictures=pictures,
         levels=SHOWN,
         complete=not stopped(),
     )
@@ -152,8 +159,9 @@ def _read(
     predicted, real = read(prediction), read(truth, labels=asked.labels)
     labels, given = real.one(), predicted.one()
     geometry = real.geometry if real.geometry.known else predicted.geometry
-    if predicted.geometry.known and not _alike(
-        predicted.geometry, geometry, is_plane=len(labels.data) == 1
+    is_plane = len(labels.data) == 1
+    if predicted.geometry.known and not predicted.geometry.same_as(
+        geometry, in_plane=is_plane
     ):
         notes.append(
             f"the spacing of {prediction} is {predicted.geometry.spacing} mm, that of "
@@ -167,9 +175,3 @@ def _read(
         {**given.names, **labels.names},
         {**given.classes, **labels.classes},
     )
-
-
-def _alike(one: ScanGeometry, other: ScanGeometry, *, is_plane: bool) -> bool:
-    """Return whether spacings are the same; a single slice has no depth."""
-    pairs = list(zip(one.spacing, other.spacing, strict=True))
-    return all(math.isclose(a, b, rel_tol=1e-3) for a, b in pairs[is_plane:])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +25,9 @@ from napari_octa_sam2.cli.console import (
 from napari_octa_sam2.errors import WriteError
 from napari_octa_sam2.metrics.results import Results
 from napari_octa_sam2.prompts.objects import CLASSES
+
+if TYPE_CHECKING:
+    from napari_octa_sam2.metrics.report.pictures import Picture
 
 Out = Annotated[
     list[Path] | None,
@@ -125,6 +131,7 @@ def measure(
     size = parse_spacing(spacing)
     paths = find_subjects(labels)
 
+    @lru_cache(maxsize=1)  # a page of one scan shows it as well
     def read(path: Path) -> Subject:
         subject = read_subject(path, labels=name, spacing=size, surfaces=surfaces)
         return subject.with_classes(class_of) if class_of else subject
@@ -138,12 +145,24 @@ def measure(
             progress=tell,
             cancelled=stopped,
         )
+
+    def pictures() -> list[Picture]:
+        from napari_octa_sam2.metrics.report import gallery, planes
+
+        if len(paths) > 1:
+            return gallery.pictures_of_scans(results)
+        (own,) = results.settings["scans"].values()
+        found = replace(results, settings=own)
+        return gallery.pictures_of_scan(planes.planes(read(paths[0]), found), found)
+
     show(
         results,
         out,
         as_json,
         inputs=paths,
         title="Vessels and FAZ",
+        subject=", ".join(results.settings["scans"]),
+        pictures=pictures,
         complete=not stopped(),
     )
 
@@ -179,14 +198,47 @@ def agree(
             progress=tell,
             cancelled=stopped,
         )
+
+    def pictures() -> list[Picture]:
+        from napari_octa_sam2.metrics.report import gallery
+
+        again = biomarkers and not stopped()
+        measured = _measured(graders, classes, spacing) if again else {}
+        return gallery.pictures_of_graders(results, measured)
+
     show(
         results,
         out,
         as_json,
         inputs=graders,
         title="Agreement of graders",
+        subject=", ".join(results.settings["graders"]),
+        pictures=pictures,
         complete=not stopped(),
     )
+
+
+def _measured(
+    graders: list[Path], classes: list[str] | None, spacing: str | None
+) -> dict[str, Results]:
+    """Return what the labels of each grader measure in the plane, by subject."""
+    from napari_octa_sam2.errors import VolumeError
+    from napari_octa_sam2.metrics.agreement import files
+    from napari_octa_sam2.metrics.biomarkers.measurement import MeasureSettings, measure
+    from napari_octa_sam2.metrics.results import joined
+    from napari_octa_sam2.metrics.subjects import read_subject
+
+    class_of, size = parse_classes(classes), parse_spacing(spacing)
+    settings = MeasureSettings(regions=("whole",), volume=False, objects=False)
+    found: dict[str, list[Results]] = {}
+    for grader, scans in files.graders(graders).items():
+        found[grader] = []
+        for subject, path in scans.items():
+            labels = read_subject(path, spacing=size).with_classes(class_of)
+            with suppress(VolumeError):  # told in the notes already
+                own = measure(labels, settings=settings)
+                found[grader].append(own.with_labels(subject=subject))
+    return {grader: joined(parts) for grader, parts in found.items()}
 
 
 def require_targets(out: list[Path]) -> None:
@@ -210,12 +262,15 @@ def show(
     *,
     inputs: list[Path],
     title: str,
+    subject: str = "",
+    pictures: Callable[[], Sequence[Picture]] = tuple,
     levels: Collection[str] | None = None,
     complete: bool = True,
 ) -> None:
     """Print results, and write them to the files that are asked for.
 
-    The text on the terminal can be restricted to some `levels`.
+    The text on the terminal can be restricted to some `levels`; `pictures` returns
+    those of a page, and is called only for one.
 
     Raises
     ------
@@ -230,8 +285,16 @@ def show(
     else:
         shown = results if levels is None else results.of_levels(levels)
         typer.echo(as_text(shown, width=line_width()))
+    drawn = cache(pictures)
     for path in out or ():
-        write(path, results, title=title, inputs=inputs)
+        write(
+            path,
+            results,
+            title=title,
+            subject=subject,
+            pictures=drawn,
+            inputs=inputs,
+        )
         say(f"written: {path}")
     if not complete:
         say("error: interrupted; the figures are of what was done")

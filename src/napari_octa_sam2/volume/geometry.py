@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from napari_octa_sam2.errors import VolumeError
 
 AXES = ("depth", "slow", "fast")
+ROUNDING = 1e-3  # relative difference that files may leave
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,20 @@ class ScanGeometry:
     def known(self) -> bool:
         """Whether the physical size of a voxel is known."""
         return self.unit == "mm"
+
+    def same_as(self, other: ScanGeometry, *, in_plane: bool = False) -> bool:
+        """Return whether the spacing is another's, but for rounding.
+
+        Parameters
+        ----------
+        other : ScanGeometry
+        in_plane : bool
+            Whether to leave out the depth, which a single slice has none of.
+        """
+        pairs = list(zip(self.spacing, other.spacing, strict=True))[in_plane:]
+        return self.unit == other.unit and all(
+            math.isclose(a, b, rel_tol=ROUNDING) for a, b in pairs
+        )
 
     @classmethod
     def from_field_of_view(

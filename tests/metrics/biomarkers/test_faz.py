@@ -225,7 +225,7 @@ def test_fd300_says_why_it_is_not_there():
             (scan(0.01, 0.01), mask),
         )
     ]
-    assert "mask of the vessels" in why[0]
+    assert "labels of all vessels" in why[0]
     assert "found pixels" in why[1]
     assert why[2] == "expected 0.3 mm of scan on all sides of the FAZ, found 0.040 mm"
 

@@ -28,7 +28,6 @@ from napari_octa_sam2.volume.octa_volume import LabelSet
 
 ALL = "all"
 POOLED = "all subjects"
-SAME_SPACING = 1e-3  # relative difference that rounding in a file may leave
 NO_CHANCE = "expected labels that differ, found the same one in all voxels of both"
 
 Pair = tuple[str, str]
@@ -176,13 +175,13 @@ def _require_one_grid(
             f"{subject}: expected labels of one shape, found {_listed(shapes)}; "
             "compare labels of the same scan"
         )
-    known = {grader: g.spacing for grader, g in geometries.items() if g.known}
-    if known and not all(
-        np.allclose(spacing, next(iter(known.values())), rtol=SAME_SPACING, atol=0)
-        for spacing in known.values()
-    ):
+    known = {grader: g for grader, g in geometries.items() if g.known}
+    is_plane = next(iter(shapes.values()))[0] == 1
+    first = next(iter(known.values()), None)
+    if first and not all(first.same_as(g, in_plane=is_plane) for g in known.values()):
+        found = _listed({grader: g.spacing for grader, g in known.items()})
         raise VolumeError(
-            f"{subject}: expected labels of one spacing, found {_listed(known)} mm; "
+            f"{subject}: expected labels of one spacing, found {found} mm; "
             "bring them to one grid first"
         )
 

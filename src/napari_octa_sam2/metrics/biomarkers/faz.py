@@ -201,7 +201,8 @@ def _fd300(
 
     definition, unit = FAZ["fd300"], geometry.unit
     if vessels is None:
-        return definition.missing("expected a mask of the vessels, found none", unit)
+        why = "expected labels of all vessels, capillaries included, found none"
+        return definition.missing(why, unit)
     if not geometry.known:
         return definition.missing("expected a spacing in mm, found pixels", unit)
     size = np.array(geometry.spacing[1:])

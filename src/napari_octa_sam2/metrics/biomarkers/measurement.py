@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
 from napari_octa_sam2.errors import VolumeError
-from napari_octa_sam2.metrics.biomarkers.density import vessel_figures
+from napari_octa_sam2.metrics.biomarkers.density import FIGURES, vessel_figures
 from napari_octa_sam2.metrics.biomarkers.eye import Eye, magnified
 from napari_octa_sam2.metrics.biomarkers.faz import faz_figures, faz_notes
-from napari_octa_sam2.metrics.biomarkers.network import vessel_network
+from napari_octa_sam2.metrics.biomarkers.network import Network, vessel_network
 from napari_octa_sam2.metrics.biomarkers.regions import Region, make_regions
 from napari_octa_sam2.metrics.biomarkers.trees import volume_figures
 from napari_octa_sam2.metrics.biomarkers.views import (
     FAZ,
+    LARGE,
     PLEXUSES,
     VESSEL,
     View,
@@ -27,10 +28,11 @@ from napari_octa_sam2.metrics.biomarkers.views import (
 )
 from napari_octa_sam2.metrics.definitions.vessels import VESSELS
 from napari_octa_sam2.metrics.definitions.volumes import VOLUMES
-from napari_octa_sam2.metrics.results import Figure, Label, Results, Row
+from napari_octa_sam2.metrics.results import Label, Results, Row
 from napari_octa_sam2.metrics.subjects import Subject, ids_by_class
 from napari_octa_sam2.volume.geometry import ScanGeometry
 
+PAIR = ("artery", "vein")
 DEFAULT_REGIONS = ("whole", "without faz", "parafovea", "etdrs")
 
 Progress = Callable[[int, int | None, str], None]
@@ -127,6 +129,7 @@ def measure(
 
 
 Step = tuple[str, Callable[[], list[Row]]]
+NetworkOf = Callable[[str], Network]  # of a class, in one plane
 
 
 def _steps(
@@ -138,6 +141,7 @@ def _steps(
     centre: tuple[float, float],
 ) -> Iterator[Step]:
     """Yield what is to be measured, as names and functions that return rows."""
+    has_all = "capillary" in masks or masks.keys().isdisjoint(LARGE)
     for view in enface_views(subject, masks):
         regions = make_regions(
             settings.regions,
@@ -147,13 +151,16 @@ def _steps(
             laterality=eye.laterality,
             faz=view.faz,
         )
-        for cls, mask in view.vessels.items():
-            work = partial(_plane, view, cls, mask, regions, geometry)
+        network = cache(partial(_network, view, geometry))
+        for cls in view.vessels:
+            work = partial(_plane, view, cls, network, regions, geometry)
             yield f"{view.plexus}, {cls}", work
-        if {"artery", "vein"} <= set(view.masks):
-            yield "artery to vein", partial(_artery_to_vein, view, geometry)
+        if view.masks.keys() >= set(PAIR):
+            work = partial(_artery_to_vein, view, network, geometry)
+            yield "artery to vein", work
         if view.faz is not None:
-            yield "FAZ", partial(_faz, view, geometry)
+            vessels = view.masks.get(VESSEL) if has_all else None
+            yield "FAZ", partial(_faz, view.plexus, view.faz, vessels, geometry)
     is_volume = subject.shape[0] > 1 and not subject.slice_names
     if settings.volume and is_volume:
         for cls, mask in masks.items():
@@ -163,64 +170,62 @@ def _steps(
         yield from _object_steps(subject, geometry)
 
 
+def _network(view: View, geometry: ScanGeometry, cls: str) -> Network:
+    return vessel_network(view.masks[cls], geometry.spacing[1:])
+
+
 def _plane(
     view: View,
     cls: str,
-    mask: np.ndarray,
+    network: NetworkOf,
     regions: tuple[Region, ...],
     geometry: ScanGeometry,
 ) -> list[Row]:
-    spacing, unit = geometry.spacing[1:], geometry.unit
-    network = vessel_network(mask, spacing)
+    spacing, unit, mask = geometry.spacing[1:], geometry.unit, view.masks[cls]
     rows = []
     for region in regions:
         labels = {"plexus": view.plexus, "class": cls, "region": region.name}
-        coverage = VESSELS["coverage"]
-        figures: dict[str, Figure] = {
-            "coverage": coverage.figure(region.coverage, unit)
-            if region.coverage
-            else coverage.missing(region.why_not, unit)
-        }
         if region.why_not:
-            figures |= {
-                key: definition.missing(region.why_not, unit)
-                for key, definition in VESSELS.items()
-                if key not in ("coverage", "avr")
+            figures = {
+                key: VESSELS[key].missing(region.why_not, unit) for key in FIGURES
             }
         else:
             weights = None if region.name == "whole" else region.weights
-            figures |= vessel_figures(
-                mask, network, weights=weights, spacing=spacing, unit=unit
+            figures = vessel_figures(
+                mask, network(cls), weights=weights, spacing=spacing, unit=unit
             )
-        rows.append(Row("region", labels, figures))
+        figures["coverage"] = (
+            VESSELS["coverage"].figure(region.coverage, unit)
+            if region.coverage
+            else VESSELS["coverage"].missing(region.why_not, unit)
+        )
+        ordered = {key: figures[key] for key in VESSELS if key in figures}
+        rows.append(Row("region", labels, ordered))
     return rows
 
 
-def _artery_to_vein(view: View, geometry: ScanGeometry) -> list[Row]:
+def _artery_to_vein(
+    view: View, network: NetworkOf, geometry: ScanGeometry
+) -> list[Row]:
     """Return the ratio of the mean diameters of arteries and veins."""
-    spacing, unit = geometry.spacing[1:], geometry.unit
-    definition = VESSELS["avr"]
+    definition, unit = VESSELS["avr"], geometry.unit
     figure = definition.missing("expected arteries and veins, found none", unit)
-    areas, lengths = zip(
-        *(
-            (mask.sum(), vessel_network(mask, spacing).lengths.sum())
-            for mask in (view.masks["artery"], view.masks["vein"])
-        ),
-        strict=True,
-    )
+    areas = [np.count_nonzero(view.masks[cls]) for cls in PAIR]
+    lengths = [network(cls).length for cls in PAIR]
     if all(areas) and all(lengths):
-        ratio = (areas[0] / lengths[0]) / (areas[1] / lengths[1])
-        figure = definition.figure(ratio, unit)
+        artery, vein = (a / n for a, n in zip(areas, lengths, strict=True))
+        figure = definition.figure(artery / vein, unit)
     return [Row("artery to vein", {"plexus": view.plexus}, {"avr": figure})]
 
 
-def _faz(view: View, geometry: ScanGeometry) -> list[Row]:
-    assert view.faz is not None
-    vessels = view.masks.get(VESSEL)
-    if vessels is None:
-        vessels = next(iter(view.vessels.values()), None)
-    figures = faz_figures(view.faz, geometry=geometry, vessels=vessels)
-    return [Row("faz", {"plexus": view.plexus}, figures)]
+def _faz(
+    plexus: str,
+    mask: np.ndarray,
+    vessels: np.ndarray | None,
+    geometry: ScanGeometry,
+) -> list[Row]:
+    figures = faz_figures(mask, geometry=geometry, vessels=vessels)
+    return [Row("faz", {"plexus": plexus}, figures)]
 
 
 def _volume(

@@ -9,7 +9,20 @@ OCTAVA = "Untracht et al., PLoS ONE 2021;16:e0261052"
 BOXES = "boxes of 2, 4, 8, 16 and 32 pixels"
 STEPS = "sum over steps of the centre line, by their length in the region"
 
-_DENSITIES = (
+_REGION = (
+    Definition(
+        "length",
+        "L",
+        "Length of the centre lines in the region",
+        f"{STEPS}; smoothed over 12 pixels, spurs within 1.5 radii pruned, free ends "
+        "carried on to the wall",
+        "Whittaker, Proc Edinburgh Math Soc 1923;41:63 (smoothing); Nunez-Iglesias et "
+        "al., PeerJ 2018;6:e4312 (branches)",
+        "Straight vessels of 1.5 to 12 pixels at any angle: within 0.1 % (a chain of "
+        "pixels: up to +8 %). Circles of 8 pixels radius and more: within 0.5 %, of 6 "
+        "pixels -2.6 %. A rounded end counts to its tip: up to a radius too long.",
+        length=1,
+    ),
     Definition(
         "coverage",
         "coverage",
@@ -27,6 +40,8 @@ _DENSITIES = (
         "Scales with the square of the magnification of the eye.",
         length=2,
     ),
+)
+_DENSITIES = (
     Definition(
         "vad",
         "VAD",
@@ -35,19 +50,6 @@ _DENSITIES = (
         f"{CHU}; Durbin et al., JAMA Ophthalmol 2017;135:370",
         "Grows with the width at which vessels are drawn: one pixel more on a vessel "
         "of three is a third more. Independent of the magnification of the eye.",
-    ),
-    Definition(
-        "length",
-        "L",
-        "Length of the centre lines in the region",
-        f"{STEPS}; smoothed over 12 pixels, spurs within 1.5 radii pruned, free ends "
-        "carried on to the wall",
-        "Whittaker, Proc Edinburgh Math Soc 1923;41:63 (smoothing); Nunez-Iglesias et "
-        "al., PeerJ 2018;6:e4312 (branches)",
-        "Straight vessels of 1.5 to 12 pixels at any angle: within 0.1 % (a chain of "
-        "pixels: up to +8 %). Circles of 8 pixels radius and more: within 0.5 %, of 6 "
-        "pixels -2.6 %. A rounded end counts to its tip: up to a radius too long.",
-        length=1,
     ),
     Definition(
         "vld",
@@ -212,5 +214,5 @@ _RATIO = Definition(
 )
 
 VESSELS: dict[str, Definition] = by_key(
-    *_DENSITIES, *_JUNCTIONS, *_TEXTURE, *_SHAPE, *_CALIBRES, _RATIO
+    *_DENSITIES, *_CALIBRES, *_JUNCTIONS, *_SHAPE, *_TEXTURE, *_REGION, _RATIO
 )

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_octa_sam2.errors import ReadError, VolumeError
 from napari_octa_sam2.volume.geometry import ScanGeometry
 from napari_octa_sam2.volume.octa_volume import LabelSet, check_volume_array
 from napari_octa_sam2.volume.readers import mask_image, nifti, npy, ome_zarr, tiff
 from napari_octa_sam2.volume.readers.label_values import as_label_array
+
+WHITE = 255
 
 _FORMATS = (ome_zarr, nifti, tiff, npy, mask_image)
 
@@ -27,7 +31,7 @@ def read_labels(path: str | Path) -> tuple[LabelSet, ScanGeometry]:
     -------
     (LabelSet, ScanGeometry)
         Values ``(depth, slow, fast)`` as uint8 or uint16, names and classes where the
-        file has them, and the spacing.
+        file has them, and the spacing. A mask of 0 and 255 without names is object 1.
 
     Raises
     ------
@@ -50,8 +54,15 @@ def read_labels(path: str | Path) -> tuple[LabelSet, ScanGeometry]:
         check_volume_array(labels, path.name)
     except VolumeError as error:
         raise ReadError(f"{path}: {error}") from error
+    if not record.get("names") and _is_mask(labels):
+        labels = (labels > 0).view(np.uint8)
     names, classes = (_by_id(record.get(key)) for key in ("names", "classes"))
     return LabelSet(labels, names, classes), geometry
+
+
+def _is_mask(labels: np.ndarray) -> bool:
+    """Return whether labels are a mask as image programs write it: 0 and 255."""
+    return int(labels.max()) == WHITE and bool(np.isin(labels, (0, WHITE)).all())
 
 
 def _refuse_image(path: Path, record: Mapping[str, Any]) -> None:
