@@ -20,6 +20,7 @@ from napari_octa_sam2.metrics.definitions import DEFINITIONS
 from napari_octa_sam2.metrics.results import Figure, Results, Row
 from napari_octa_sam2.widgets import _measure_drawings as drawings
 from napari_octa_sam2.widgets import _measure_request as requests
+from napari_octa_sam2.widgets import _measure_show
 from napari_octa_sam2.widgets._keys import ALIASES, COMMANDS
 from napari_octa_sam2.widgets._measure_plot import Rendered
 from napari_octa_sam2.widgets._measure_tables import with_features
@@ -78,10 +79,10 @@ def settle(qtbot, widget):
     """Wait until nothing is computed or drawn."""
     threads = (
         widget.runner,
-        widget._drawer,
-        widget._looker,
-        widget._again,
-        widget.plot.painter,
+        widget.showing.drawer,
+        widget.showing.plot.painter,
+        widget.follower.looker,
+        widget.follower.measurer,
     )
     qtbot.waitUntil(lambda: not any(t.busy for t in threads), timeout=TASK_MS)
 
@@ -293,7 +294,7 @@ def test_the_fovea_is_clicked_on(qtbot, viewer, widget):
     centre = widget.found["Measured"].answer.results.settings["centre"]
     assert centre == pytest.approx(clicked, abs=0.5)
     widget.choice.eye.fovea.setCurrentText("middle of the scan")
-    assert widget._picked not in viewer.mouse_drag_callbacks
+    assert not widget.picker.on
 
 
 def click(viewer, layer, position):
@@ -326,14 +327,15 @@ def test_overlays_lie_on_the_labels_and_steal_nothing(qtbot, viewer, widget):
     mine = layer(viewer, "mine")
     viewer.layers.selection.active = mine
     mine.mode = "paint"
-    for box in widget.shown.values():
+    for box in widget.showing.boxes.values():
         box.setChecked(True)
     assert len(viewer.layers) == 3
     push(qtbot, widget, "Measure [F3]")
-    qtbot.waitUntil(lambda: len(widget.overlays.layers) == 3, timeout=TASK_MS)
+    qtbot.waitUntil(lambda: len(widget.showing.overlays.layers) == 3, timeout=TASK_MS)
     settle(qtbot, widget)
     skeleton, regions, faz = (
-        widget.overlays.layers[name] for name in ("skeleton", "regions", "FAZ outline")
+        widget.showing.overlays.layers[name]
+        for name in ("skeleton", "regions", "FAZ outline")
     )
     assert all(isinstance(x, Vectors) for x in (skeleton, regions, faz))
     assert [s.units for s in (skeleton, regions, faz)] == [mine.units[-2:]] * 3
@@ -366,7 +368,7 @@ def test_overlays_lie_on_the_labels_and_steal_nothing(qtbot, viewer, widget):
         "mine regions",
         "mine FAZ outline",
     ]
-    widget.shown["regions"].setChecked(False)
+    widget.showing.boxes["regions"].setChecked(False)
     assert len(viewer.layers) == 5
 
 
@@ -380,9 +382,9 @@ def test_each_plot_says_what_it_needs(qtbot, viewer, widget):
         "Dice matrix": "press Agreement",
     }
     for name, words in needs.items():
-        widget.plot.choose(name)
+        widget.showing.plot.choose(name)
         settle(qtbot, widget)
-        assert words in widget.plot.view.content
+        assert words in widget.showing.plot.view.content
 
 
 def test_plots_are_drawn(qtbot, viewer, widget):
@@ -393,12 +395,14 @@ def test_plots_are_drawn(qtbot, viewer, widget):
         push(qtbot, widget, name)
     seen = set()
     for name in drawings.PLOTS:
-        widget.plot.choose(name)
-        qtbot.waitUntil(lambda: isinstance(widget.plot.view.content, Rendered))
+        widget.showing.plot.choose(name)
+        qtbot.waitUntil(lambda: isinstance(widget.showing.plot.view.content, Rendered))
         settle(qtbot, widget)
-        content = widget.plot.view.content
+        content = widget.showing.plot.view.content
         assert isinstance(content, Rendered), content
-        assert content.pixels.shape[1] == pytest.approx(widget.plot.view.width(), abs=1)
+        assert content.pixels.shape[1] == pytest.approx(
+            widget.showing.plot.view.width(), abs=1
+        )
         assert len(np.unique(content.pixels.reshape(-1, 4), axis=0)) > 20
         seen.add(content.pixels.tobytes())
     assert len(seen) == len(drawings.PLOTS)
@@ -407,9 +411,9 @@ def test_plots_are_drawn(qtbot, viewer, widget):
 def test_a_click_into_the_plot_goes_to_the_slice(qtbot, viewer, widget):
     with_reference(viewer, widget)
     push(qtbot, widget, "Compare [F4]")
-    widget.plot.choose("Dice by slice")
+    widget.showing.plot.choose("Dice by slice")
     settle(qtbot, widget)
-    view = widget.plot.view
+    view = widget.showing.plot.view
     content = view.content
     index = 2
     x, y = content.to_data.inverted().transform((index, 0.5))
@@ -421,7 +425,9 @@ def test_a_click_into_the_plot_goes_to_the_slice(qtbot, viewer, widget):
 
     for theme in ("light", "dark"):
         viewer.theme = theme
-        assert widget.plot.view.look.ground == get_theme(theme).background.as_hex()
+        assert (
+            widget.showing.plot.view.look.ground == get_theme(theme).background.as_hex()
+        )
 
 
 # compare and agree -------------------------------------------------------------
@@ -510,7 +516,7 @@ def test_a_single_image_of_unknown_spacing(qtbot, viewer, widget, notices):
     data = layer(viewer, "truth").data.max(0)
     flat = viewer.add_labels(data, name="flat", metadata=layer(viewer, "mine").metadata)
     widget.choice.layers.labels.layer = getattr(flat, "__wrapped__", flat)
-    widget.shown["skeleton"].setChecked(True)
+    widget.showing.boxes["skeleton"].setChecked(True)
     push(qtbot, widget, "Measure [F3]")
     settle(qtbot, widget)
     assert texts(widget, "VLD [pixel⁻¹]")
@@ -679,7 +685,7 @@ def test_nothing_is_computed_in_the_thread_of_the_viewer(
         return None
 
     monkeypatch.setattr(requests.MeasureRequest, "run", slow)
-    monkeypatch.setattr(drawings, "planes", lambda answer: ())
+    monkeypatch.setattr(_measure_show, "planes", lambda *parts: ())
     widget.measure()
     qtbot.waitUntil(lambda: "artery: 1 of 3" in widget.status.text(), timeout=TASK_MS)
     assert threads[0] is not threading.main_thread()
@@ -710,9 +716,9 @@ def test_an_answer_about_other_labels_is_dropped(qtbot, viewer, widget):
 
 
 def test_labels_that_are_removed(qtbot, viewer, widget):
-    widget.shown["FAZ outline"].setChecked(True)
+    widget.showing.boxes["FAZ outline"].setChecked(True)
     push(qtbot, widget, "Measure [F3]")
-    qtbot.waitUntil(lambda: len(widget.overlays.layers) == 1, timeout=TASK_MS)
+    qtbot.waitUntil(lambda: len(widget.showing.overlays.layers) == 1, timeout=TASK_MS)
     settle(qtbot, widget)
     viewer.layers.remove("mine")
     assert widget.labels is layer(viewer, "truth")
@@ -720,12 +726,12 @@ def test_labels_that_are_removed(qtbot, viewer, widget):
     names = ["scan", "truth"]
     qtbot.waitUntil(lambda: [x.name for x in viewer.layers] == names, timeout=TASK_MS)
     push(qtbot, widget, "Measure [F3]")
-    qtbot.waitUntil(lambda: len(widget.overlays.layers) == 1, timeout=TASK_MS)
+    qtbot.waitUntil(lambda: len(widget.showing.overlays.layers) == 1, timeout=TASK_MS)
     settle(qtbot, widget)
     viewer.layers.remove("truth")
     assert widget.labels is None
     assert "Open or draw labels" in widget.status.text()
-    qtbot.waitUntil(lambda: not widget.overlays.layers, timeout=TASK_MS)
+    qtbot.waitUntil(lambda: not widget.showing.overlays.layers, timeout=TASK_MS)
 
 
 def test_export(qtbot, viewer, widget, tmp_path, monkeypatch, notices):
@@ -773,7 +779,7 @@ def test_keys_are_free_again_and_a_closed_dock_no_longer_listens(qtbot, viewer, 
     offered = widget.choice.layers.labels.count()
     viewer.add_labels(np.zeros((5, 8, 8), np.uint8), name="late")
     assert widget.choice.layers.labels.count() == offered
-    assert widget._picked not in viewer.mouse_drag_callbacks
+    assert not widget.picker.on
     paint(viewer, "mine", (1, 10, 10), 13)
-    assert not widget.watch._soon.isActive()
+    assert not widget.follower.watch._soon.isActive()
     assert isinstance(layer(viewer, "mine"), Labels)

@@ -62,12 +62,14 @@ def test_the_table_is_printed_and_everything_is_written(run, usual, tmp_path):
         (["--protocol", "scribbles", "--realdata", "x"], "scribbles"),
         (["a.npy", "b.npy", "--protocol", "clicks", "--realdata", "x"], "does not go"),
         (["a.npy", "--protocol", "clicks", "--realdata", "x"], "does not go"),
-        (["--protocol", "clicks", "--realdata", "x", "--csv", "y"], "--csv"),
+        (
+            ["--protocol", "clicks", "--realdata", "x", "--tolerance", "1"],
+            "--tolerance",
+        ),
         (["--protocol", "clicks", "--realdata", "x", "--range", "1:2"], "--range"),
         (["a.npy", "b.npy", "--realdata", "x"], "--realdata"),
         (["a.npy", "b.npy", "--model", "octa-nano"], "--model"),
         (["a.npy", "b.npy", "--no-refine"], "--refine needs --protocol"),
-        (["a.npy", "b.npy", "--out", "x"], "--out"),
         (
             ["--protocol", "clicks", "--realdata", "x", "--tasks", "faz-enface,nose"],
             "found nose",

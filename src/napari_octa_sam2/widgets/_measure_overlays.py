@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_octa_sam2.layers import grid_arguments
+from napari_octa_sam2.metrics.report.planes import Plane
 from napari_octa_sam2.palette import ORANGE, SKY
-from napari_octa_sam2.widgets._measure_drawings import Plane
 
 if TYPE_CHECKING:
     import napari

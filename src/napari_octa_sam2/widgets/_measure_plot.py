@@ -14,9 +14,10 @@ from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_octa_sam2.errors import OctaError
+from napari_octa_sam2.metrics.report.drawings import Draw
 from napari_octa_sam2.palette import DARK, LIGHT, Look
 from napari_octa_sam2.widgets._controls import let_shrink
-from napari_octa_sam2.widgets._measure_drawings import BY_SLICE, PLOTS, Draw
+from napari_octa_sam2.widgets._measure_drawings import BY_SLICE, PLOTS
 from napari_octa_sam2.widgets._task import TaskRunner
 
 if TYPE_CHECKING:

@@ -369,17 +369,6 @@ def label_places(data: np.ndarray) -> dict[int, Place]:
     return places
 
 
-def label_sizes(data: np.ndarray) -> dict[int, int]:
-    """Return the number of voxels of each label."""
-    sizes: dict[int, int] = {}
-    for plane in data:
-        counts = np.bincount(plane.ravel())
-        for label in np.flatnonzero(counts).tolist():
-            sizes[label] = sizes.get(label, 0) + int(counts[label])
-    sizes.pop(0, None)
-    return sizes
-
-
 def slice_checksum(plane: np.ndarray) -> int:
     """Return a number that changes with the labels of a slice."""
     from zlib import crc32

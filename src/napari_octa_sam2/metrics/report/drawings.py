@@ -26,6 +26,7 @@ VESSEL = "vessel"
 DENSITY = "vad"  # that the regions are coloured by
 UNDIVIDED = ("whole", "without faz")  # regions that are no parts of the retina
 EVERYTHING = "all objects"
+EDGE = 0.02  # of a region, whose pixels are its neighbour's as well
 
 
 class Draw(Protocol):
@@ -234,7 +235,8 @@ def _apart(regions: Sequence[Region]) -> list[Region]:
     found = []
     for region in sorted(regions, key=lambda r: float(r.weights.sum())):
         inside = region.weights >= 0.5
-        if not inside.any() or (taken is not None and (taken & inside).any()):
+        common = 0 if taken is None else int((taken & inside).sum())
+        if common > EDGE * inside.sum() or not inside.any():
             continue
         taken = inside if taken is None else taken | inside
         found.append(region)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations
@@ -16,6 +17,7 @@ from napari_octa_sam2.metrics.results import Results, Row
 OF_VESSELS = (DENSITY, "vld")  # by which scans are compared
 OF_FAZ = "faz_area"
 OF_OVERLAP = ("dice", "cldice", "hd95")  # by which cases are compared
+OF_ONE = ("dice", "cldice", DENSITY)  # at most 1
 MOST_PAIRS = 2  # of graders whose limits of agreement are shown
 
 
@@ -119,24 +121,21 @@ def _dotted(
     label: str,
     series: str = "",
 ) -> list[Picture]:
-    """Return a picture of a figure by name, one a unit, with a series a further label."""
-    values: dict[str, dict[str, dict[str, float]]] = {}  # by unit, series and name
+    """Return a picture of a figure by name, one a unit."""
+    found: dict[str, dict[str, list[float]]] = {}  # by unit and series
     for row in rows:
         if (figure := row.figures.get(key)) is not None and figure.available:
-            of = values.setdefault(figure.unit, {})
-            own = of.setdefault(str(row.labels.get(series, "")), {})
-            own[str(row.labels[label])] = figure.value
-    nothing = float("nan")
+            own = found.setdefault(figure.unit, {})
+            line = str(row.labels.get(series, ""))
+            values = own.setdefault(line, [math.nan] * len(names))
+            values[names.index(str(row.labels[label]))] = figure.value
+    name, most = DEFINITIONS[key].symbol, 1.0 if key in OF_ONE else math.inf
     return [
         Picture(
             caption,
             partial(
-                draw_dots,
-                names=names,
-                values={s: [own.get(n, nothing) for n in names] for s, own in of.items()},
-                name=DEFINITIONS[key].symbol,
-                unit=unit,
+                draw_dots, names=names, values=values, name=name, unit=unit, most=most
             ),
         )
-        for unit, of in values.items()
+        for unit, values in found.items()
     ]

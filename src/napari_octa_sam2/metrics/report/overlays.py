@@ -116,6 +116,8 @@ def draw_centre_line(
 ) -> None:
     """Draw the centre line of vessels in the colour of their diameter.
 
+    The widest and narrowest hundredth have the colours of the ends.
+
     Parameters
     ----------
     axes : matplotlib.axes.Axes
@@ -134,7 +136,7 @@ def draw_centre_line(
     factor, unit = fine(geometry.unit)
     kept = np.isfinite(diameters)
     values, places = diameters[kept] * factor, np.rint(points[kept]).astype(int)
-    norm, colours = Normalize(*bounds(values)), _colours(0.25)
+    norm, colours = Normalize(*_most(values)), _colours(0.25)
     order = np.argsort(values)  # wide vessels on top
     tint = np.zeros((*image.shape, 4))
     for step in ((0, 1), (1, 0), (0, -1), (-1, 0), (0, 0)):
@@ -200,6 +202,15 @@ def _middle(padded: np.ndarray) -> tuple[int, int]:
     depth = distance_transform_edt(padded)
     row, column = np.unravel_index(depth.argmax(), depth.shape)
     return int(row) - 1, int(column) - 1
+
+
+def _most(values: np.ndarray) -> tuple[float, float]:
+    """Return the bounds of all values but the least and the greatest hundredth."""
+    if not values.size:
+        return bounds(values)
+    low = np.percentile(values, 1, method="lower")
+    high = np.percentile(values, 99, method="higher")
+    return bounds(np.array([low, high]))
 
 
 def _colours(start: float) -> Colormap:

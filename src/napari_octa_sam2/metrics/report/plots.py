@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (8, 2)))
 MARKS = 12  # on a curve
 BINS = 24
+SHORT = 6  # name that is not turned, in characters
 MOST_NAMES = 14  # that there is room for
 
 
@@ -188,7 +190,9 @@ def draw_dice_matrix(
         text = f"{value:.2f}" if known else "n/a"
         axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=size)
     shown = [literal(name, 14) for name in names]
-    axes.set_xticks(range(len(names)), shown, rotation=35, ha="right")
+    short = max(map(len, shown), default=0) <= SHORT
+    turn = {} if short else {"rotation": 35, "ha": "right"}
+    axes.set_xticks(range(len(names)), shown, **turn)
     axes.set_yticks(range(len(names)), shown)
     axes.set_xlabel("Dice (0 to 1)")
     dress(axes, look)
@@ -204,6 +208,7 @@ def draw_dots(
     *,
     name: str = "",
     unit: str = "",
+    most: float = math.inf,
     look: Look = LIGHT,
 ) -> None:
     """Draw the values of subjects or objects as dots, a line of text each.
@@ -220,6 +225,8 @@ def draw_dots(
         series alone is shown with its mean.
     name, unit : str
         Of the values.
+    most : float
+        That a value can be; the axis ends there.
     look : Look
     """
     table = np.array([np.asarray(own, float) for own in values.values()])
@@ -234,9 +241,11 @@ def draw_dots(
         colour = look.lines[number % len(look.lines)]
         marker = MARKERS[number % len(MARKERS)]
         style: dict[str, Any] = {"ls": "", "ms": 4.5, "mew": 0, "color": colour}
-        axes.plot(own[order], places, marker, label=literal(series), **style)
+        axes.plot(
+            own[order], places, marker, label=literal(series), clip_on=False, **style
+        )
     if len(table) == 1:
-        _draw_mean(axes, float(np.nanmean(table[0])), "", look)
+        _draw_mean(axes, float(np.nanmean(table[0])), unit, look)
     for place in np.flatnonzero(~np.isfinite(table[:, order]).any(0)):
         axes.annotate(
             "n/a",
@@ -251,6 +260,7 @@ def draw_dots(
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel(named_unit(name, unit))
     axes.margins(x=0.12)
+    axes.set_xlim(right=min(axes.get_xlim()[1], most))
     dress(axes, look)
     axes.grid(bool(named), axis="y", color=look.line, linewidth=0.5)
     if not named:

@@ -31,7 +31,7 @@ def read_labels(path: str | Path) -> tuple[LabelSet, ScanGeometry]:
     -------
     (LabelSet, ScanGeometry)
         Values ``(depth, slow, fast)`` as uint8 or uint16, names and classes where the
-        file has them, and the spacing. A mask of 0 and 255 without names is object 1.
+        file has them, and the spacing. A mask of 0 and 255 that another program wrote is object 1.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_labels(path: str | Path) -> tuple[LabelSet, ScanGeometry]:
         check_volume_array(labels, path.name)
     except VolumeError as error:
         raise ReadError(f"{path}: {error}") from error
-    if not record.get("names") and _is_mask(labels):
+    if not record and _is_mask(labels):
         labels = (labels > 0).view(np.uint8)
     names, classes = (_by_id(record.get(key)) for key in ("names", "classes"))
     return LabelSet(labels, names, classes), geometry
