@@ -93,7 +93,7 @@ def test_measure_tells_regions_classes_and_the_faz(run: Run, labels: Path) -> No
     reasons = {m["why_not"] for m in told["missing"] if m.get("region") == "N2"}
     assert reasons == {
         f"expected at least 90% of the region in the scan, "
-        f"found {beside['coverage']:.0%}"
+        f"found {beside['coverage']:.1%}"
     }
     assert any("uncorrected" in note for note in told["notes"])
 

@@ -83,6 +83,7 @@ def test_demo_leaves_everything_behind(model: LoadedModel, tmp_path: Path) -> No
         "overview",
         "prompts",
         "record",
+        "report",
         "volume",
     ]
     volume = read_volume(made.files["volume"])

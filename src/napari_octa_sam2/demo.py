@@ -12,9 +12,13 @@ import numpy as np
 
 from napari_octa_sam2.engine.segment import Segmentation, segment
 from napari_octa_sam2.errors import WriteError
-from napari_octa_sam2.metrics.report.sheets import write_results
+from napari_octa_sam2.metrics.biomarkers.measurement import measure
+from napari_octa_sam2.metrics.report.gallery import pictures_of_scan
+from napari_octa_sam2.metrics.report.planes import planes
+from napari_octa_sam2.metrics.report.writing import write
 from napari_octa_sam2.metrics.results import Results
 from napari_octa_sam2.metrics.segmentation.evaluation import evaluate
+from napari_octa_sam2.metrics.subjects import Subject
 from napari_octa_sam2.model.loading import DEFAULT_MODEL, LoadedModel, load_model
 from napari_octa_sam2.overview import write_overview
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
@@ -49,8 +53,9 @@ def run_demo(
     Parameters
     ----------
     folder : path
-        Receives the volume, the prompts, the labels, the scores, the record and an
-        overview picture; files of an earlier demo are replaced.
+        Receives the volume, the prompts, the labels, the scores, a report of what the
+        labels measure, the record and an overview picture; files of an earlier demo
+        are replaced.
     model : str, Path or LoadedModel
         As for `segment`.
     phantom : PhantomConfig
@@ -85,10 +90,26 @@ def run_demo(
         classes=truth.classes,
         slices=slice(span.start, span.stop),
     )
-    write_results(files["metrics"], evaluation)
+    write(files["metrics"], evaluation, title="Segmentation")
+    _measured(files["report"], volume, done.labels)
     files["record"].write_text(json.dumps(done.record, indent=1) + "\n", "utf-8")
     _picture(files["overview"], volume, done, truth, prompts, evaluation)
     return Demo(done, evaluation, files, time.perf_counter() - began)
+
+
+def _measured(file: Path, volume: OctaVolume, labels: LabelSet) -> None:
+    """Measure vessels and FAZ, and write the page that tells it."""
+    subject = Subject(
+        volume.name, {"labels": labels}, volume.geometry, image=volume.data
+    )
+    results = measure(subject)
+    write(
+        file,
+        results,
+        title="Vessels and FAZ",
+        subject=volume.name,
+        pictures=lambda: pictures_of_scan(planes(subject, results), results),
+    )
 
 
 def vessels_and_faz(labels: LabelSet, spacing: float) -> LabelSet:
@@ -166,6 +187,7 @@ def _files(folder: Path) -> dict[str, Path]:
         "prompts": folder / "prompts.json",
         "labels": folder / "labels.ome.zarr",
         "metrics": folder / "metrics.csv",
+        "report": folder / "report.pdf",
         "record": folder / "record.json",
         "overview": folder / "overview.png",
     }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+from copy import deepcopy
 
+import napari
 import numpy as np
 import pandas as pd
 import pytest
 from napari.layers import Labels, Vectors
+from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -24,55 +28,71 @@ from napari_octa_sam2.widgets import _measure_show
 from napari_octa_sam2.widgets._keys import ALIASES, COMMANDS
 from napari_octa_sam2.widgets._measure_plot import Rendered
 from napari_octa_sam2.widgets._measure_tables import with_features
-from napari_octa_sam2.widgets.measure import MeasureWidget
 
 TASK_MS = 60_000
 SLICES, ROWS = slice(2, 7), slice(None, None, 3)  # of the phantom
 COARSER = (1, 3, 3)
+KEPT = (1, 2, 3, 4, 13)  # objects: vessels, and the FAZ
 DISPLAYED = Qt.ItemDataRole.DisplayRole
 
 
-@pytest.fixture
-def truth(phantom):
-    """True labels of the middle of the phantom, and their layer's arguments."""
-    (_, (data, arguments, _)) = volume_layers(phantom.volume)
+@pytest.fixture(scope="module")
+def scan(phantom):
+    """Image, true labels and labels of a user who missed something, as layers are."""
+    (image, told, _), (data, arguments, _) = volume_layers(phantom.volume)
     scale = np.multiply(arguments["scale"], COARSER)
-    return data[SLICES, ROWS, ROWS].copy(), {
-        **arguments,
-        "scale": scale,
-        "visible": True,
-    }
-
-
-@pytest.fixture
-def viewer(make_napari_viewer_proxy, phantom, truth):
-    """A viewer with a scan, labels of a user who missed something, and the truth."""
-    viewer = make_napari_viewer_proxy(show=True)
-    viewer.window.resize(1300, 1000)
-    ((image, arguments, _), _) = volume_layers(phantom.volume)
-    changed = {"name": "scan", "scale": np.multiply(arguments["scale"], COARSER)}
-    viewer.add_image(image[SLICES, ROWS, ROWS], **{**arguments, **changed})
-    data, arguments = truth
-    viewer.add_labels(data.copy(), **{**arguments, "name": "truth", "visible": False})
+    data = data[SLICES, ROWS, ROWS]
+    data = np.where(np.isin(data, KEPT), data, 0).astype(data.dtype)
     mine = data.copy()
     mine[3, :50] = 0
-    viewer.add_labels(mine, **{**arguments, "name": "mine"})
-    return viewer
+    labels = {**arguments, "scale": scale}
+    return (
+        (image[SLICES, ROWS, ROWS], {**told, "name": "scan", "scale": scale}),
+        (data, {**labels, "name": "truth", "visible": False}),
+        (mine, {**labels, "name": "mine", "visible": True}),
+    )
+
+
+@pytest.fixture(scope="module")
+def window(qapp):
+    """One viewer for all tests: to begin one takes longer than most of them."""
+    get_settings().reset()
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1300, 1000)
+    gc.freeze()  # napari searches all there is for garbage when a layer is removed
+    yield viewer
+    gc.unfreeze()
+    viewer.close()
+
+
+@pytest.fixture
+def viewer(window, scan):
+    """The viewer with the scan, labels of a user, and the truth."""
+    (image, told), (truth, arguments), (mine, own) = scan
+    if [layer.name for layer in window.layers] != ["scan", "truth"]:
+        window.layers.clear()
+        window.add_image(image, **told)
+        window.add_labels(truth, **arguments)
+    window.add_labels(mine.copy(), **deepcopy(own))
+    window.dims.set_current_step(0, 0)
+    window.reset_view()
+    yield window
+    for layer in window.layers[2:]:
+        window.layers.remove(layer)
 
 
 @pytest.fixture
 def widget(qtbot, viewer):
-    _, widget = viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Measure")
-    widget = widget if isinstance(widget, MeasureWidget) else widget.__wrapped__
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Measure")
     widget.choice.layers.labels.layer = layer(viewer, "mine")
     yield widget
     widget.close()
     settle(qtbot, widget)
+    viewer.window.remove_dock_widget(dock)
 
 
 def layer(viewer, name):
-    found = viewer.layers[name]
-    return getattr(found, "__wrapped__", found)
+    return viewer.layers[name]
 
 
 def settle(qtbot, widget):
@@ -297,9 +317,12 @@ def test_the_fovea_is_clicked_on(qtbot, viewer, widget):
     assert not widget.picker.on
 
 
+def canvas_of(viewer):
+    return viewer.window._qt_viewer.canvas.native
+
+
 def click(viewer, layer, position):
-    window = getattr(viewer, "__wrapped__", viewer).window
-    canvas = window._qt_viewer.canvas.native
+    canvas = canvas_of(viewer)
     world = np.array(layer.data_to_world(position))[-2:]
     centre = np.array(viewer.scene.camera.center)[-2:]
     size = np.array([canvas.height(), canvas.width()])
@@ -312,7 +335,7 @@ def click(viewer, layer, position):
 def test_labels_without_a_class_are_given_one(qtbot, viewer, widget):
     data = (layer(viewer, "mine").data == 13).astype(np.uint8) * 13
     plain = viewer.add_labels(data, name="plain", scale=layer(viewer, "mine").scale)
-    widget.choice.layers.labels.layer = getattr(plain, "__wrapped__", plain)
+    widget.choice.layers.labels.layer = plain
     push(qtbot, widget, "Measure [F3]")
     assert "Measured: FAZ" not in tables(widget)
     widget.choice.layers.unclassed = "FAZ"
@@ -423,7 +446,7 @@ def test_a_click_into_the_plot_goes_to_the_slice(qtbot, viewer, widget):
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=QPoint(1, 1))
     assert viewer.dims.current_step[0] == index
 
-    for theme in ("light", "dark"):
+    for theme in ("light", "dark"):  # the latter is that of all tests
         viewer.theme = theme
         assert (
             widget.showing.plot.view.look.ground == get_theme(theme).background.as_hex()
@@ -487,7 +510,6 @@ def test_labels_that_cannot_be_compared(qtbot, viewer, widget, notices):
     ):
         units = ("mm",) * data.ndim
         other = viewer.add_labels(data.copy(), name="bad", scale=scale, units=units)
-        other = getattr(other, "__wrapped__", other)
         widget.choice.layers.reference.layer = other
         push(qtbot, widget, "Compare [F4]")
         assert words in notices[-1]
@@ -498,24 +520,21 @@ def test_labels_that_cannot_be_compared(qtbot, viewer, widget, notices):
         viewer.layers.remove("bad")
 
 
-def test_empty_labels_and_none(qtbot, viewer, widget, notices, make_napari_viewer):
+def test_empty_labels_and_none(qtbot, viewer, widget, notices):
     layer(viewer, "mine").data[:] = 0
     push(qtbot, widget, "Measure [F3]")
     assert "found no voxel" in notices[-1]
-    empty = make_napari_viewer()
-    other = MeasureWidget(empty)
-    other.measure()
+    viewer.layers.clear()
+    widget.measure()
     assert "Open or draw labels first" in notices[-1]
-    other.ask_export()
-    assert "first" in notices[-1]
-    other.close()
-    settle(qtbot, other)
+    widget.ask_export()
+    assert "Press Measure, Compare or Agreement first" in notices[-1]
 
 
 def test_a_single_image_of_unknown_spacing(qtbot, viewer, widget, notices):
     data = layer(viewer, "truth").data.max(0)
     flat = viewer.add_labels(data, name="flat", metadata=layer(viewer, "mine").metadata)
-    widget.choice.layers.labels.layer = getattr(flat, "__wrapped__", flat)
+    widget.choice.layers.labels.layer = flat
     widget.showing.boxes["skeleton"].setChecked(True)
     push(qtbot, widget, "Measure [F3]")
     settle(qtbot, widget)
@@ -523,7 +542,7 @@ def test_a_single_image_of_unknown_spacing(qtbot, viewer, widget, notices):
     assert "Measured: whole volume" not in tables(widget)
     assert viewer.layers["flat skeleton"].ndim == 2
     reference = viewer.add_labels(data.copy(), name="again")
-    widget.choice.layers.reference.layer = getattr(reference, "__wrapped__", reference)
+    widget.choice.layers.reference.layer = reference
     widget.choice.layers.tolerance = 10.0
     push(qtbot, widget, "Compare [F4]")
     assert "found pixels" in notices[-1]
@@ -630,7 +649,6 @@ def test_the_figures_of_an_image_are_measured_anew(qtbot, viewer, widget):
         scale=mine.scale[1:],
         units=mine.units[1:],
     )
-    flat = getattr(flat, "__wrapped__", flat)
     widget.choice.layers.labels.layer = flat
     widget.run.live.setChecked(True)
     qtbot.waitUntil(lambda: "Measured" in widget.found, timeout=TASK_MS)
@@ -664,6 +682,54 @@ def test_a_volume_is_measured_anew_when_the_brush_rests(qtbot, viewer, widget):
     qtbot.waitUntil(lambda: value(widget, header, at) > before, timeout=TASK_MS)
     qtbot.waitUntil(lambda: not is_dimmed(widget, header, at), timeout=TASK_MS)
     settle(qtbot, widget)
+
+
+def test_garbage_waits_until_the_brush_rests(qtbot, viewer, widget):
+    with_reference(viewer, widget)
+    widget.run.live.setChecked(True)
+    qtbot.waitUntil(lambda: "Compared" in widget.found, timeout=TASK_MS)
+    settle(qtbot, widget)
+    assert gc.isenabled()
+    paint(viewer, "mine", (1, 10, 10), 13)
+    qtbot.waitUntil(lambda: not gc.isenabled(), timeout=TASK_MS)
+    qtbot.waitUntil(gc.isenabled, timeout=TASK_MS)
+    paint(viewer, "mine", (1, 60, 60), 13)
+    qtbot.waitUntil(lambda: not gc.isenabled(), timeout=TASK_MS)
+    widget.close()
+    assert gc.isenabled()
+
+
+def test_figures_follow_the_segment_dock(qtbot, viewer, widget):
+    image, truth = layer(viewer, "scan"), layer(viewer, "truth")
+    viewer.layers.selection.active = image
+    dock, segment = viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Segment")
+    QTest.keyClick(canvas_of(viewer), Qt.Key.Key_W)
+    qtbot.waitUntil(lambda: segment.annotation is not None, timeout=TASK_MS)
+    labels = segment.annotation.labels
+    labels.metadata["names"] = truth.metadata["names"]
+    widget.choice.layers.labels.layer = labels
+    with_reference(viewer, widget)
+    widget.run.live.setChecked(True)
+    qtbot.waitUntil(lambda: "Compared" in widget.found, timeout=TASK_MS)
+    settle(qtbot, widget)
+    row = dice_row(widget, 1)
+
+    def dice():
+        a, b = labels.data == 1, truth.data == 1
+        return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+    index = int((truth.data == 1).sum((1, 2)).argmax())
+    rows, cols = np.nonzero(truth.data[index] == 1)
+    viewer.dims.set_current_step(0, index)
+    viewer.reset_view()
+    click(viewer, image, (index, rows[len(rows) // 2], cols[len(rows) // 2]))
+    qtbot.waitUntil(lambda: (labels.data[index] == 1).any(), timeout=TASK_MS)
+    qtbot.waitUntil(
+        lambda: value(widget, "Dice, F1", row) == pytest.approx(dice()), timeout=TASK_MS
+    )
+    assert dice() > 0
+    segment.close()
+    viewer.window.remove_dock_widget(dock)
 
 
 # the work ----------------------------------------------------------------------
@@ -754,7 +820,7 @@ def test_export(qtbot, viewer, widget, tmp_path, monkeypatch, notices):
     found = widget.found["Compared"].answer.results.at("object")
     assert [r["object"] for r in rows] == [row.labels["object"] for row in found]
     assert b"Labels against the reference" in contents[".html"]
-    assert contents[".html"].count(b"<img") == 1
+    assert contents[".html"].count(b"<img") == 4  # by slice, and three by object
     assert contents[".csv"].startswith(b"level,")
     assert contents[".xlsx"].startswith(b"PK")
     assert contents[".pdf"].startswith(b"%PDF")

@@ -135,8 +135,8 @@ class Follower(QObject):
                 fresh.found(slices)
         if changed and layer is self._layer:
             self.changed.emit()
-            fresh = self._found.get(MEASURE)
-            if self.live and fresh is not None and fresh.changed:
+            measured = self._found.get(MEASURE)
+            if self.live and measured is not None and measured.changed:
                 QTimer.singleShot(0, self._measure)
 
     def _measure(self) -> None:

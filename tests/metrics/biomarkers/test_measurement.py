@@ -144,13 +144,13 @@ def why_not(row) -> str:
 def test_a_region_beside_the_scan_says_how_much_lies_in_it(plane):
     row = plane.only("region", region="S2", **{"class": "artery"})
     assert 0 < row["coverage"] < 0.9
-    assert f"found {row['coverage']:.0%}" in why_not(row)
+    assert f"found {row['coverage']:.1%}" in why_not(row)
     assert not any(f.available for k, f in row.figures.items() if k != "coverage")
     corner = Eye("OD", fovea=(0, 0))
     results = measure(subject(), eye=corner)
     gone = results.only("region", region="S2", **{"class": "artery"})
     assert not gone.figures["coverage"].available
-    assert "found 0%" in gone.figures["coverage"].why_not
+    assert "found 0.0%" in gone.figures["coverage"].why_not
 
 
 def test_coverage_of_a_region_whose_place_is_unknown_is_no_number():

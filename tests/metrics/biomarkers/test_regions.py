@@ -118,7 +118,7 @@ def test_a_scan_that_is_cut_off_tells_how_much_is_in_it():
     assert whole["S2"].coverage == pytest.approx(corners, rel=5e-3)
     half = regions(["fovea", "S1", "I1"], (300, 300), geometry, edge)
     assert half["fovea"].coverage == pytest.approx(0.5, abs=2e-3)
-    assert half["fovea"].why_not.endswith("90% of the region in the scan, found 50%")
+    assert half["fovea"].why_not.endswith("90% of the region in the scan, found 50.0%")
     assert half["S1"].coverage == 0
     assert half["I1"].why_not == ""
 

@@ -162,7 +162,7 @@ def _sector(
     if covered < LEAST_COVERAGE:
         why_not = (
             f"expected at least {LEAST_COVERAGE:.0%} of the region in the scan, found "
-            f"{covered:.0%}"
+            f"{covered:.1%}"
         )
     return replace(region, weights=weights, coverage=covered, why_not=why_not)
 

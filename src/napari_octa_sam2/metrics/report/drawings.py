@@ -142,8 +142,8 @@ def draw_limits_of_objects(
         name, size, unit = "area", math.prod(geometry.spacing[1:]), geometry.unit + "^2"
     else:
         name, size, unit = "volume", math.prod(geometry.spacing), geometry.unit + "^3"
-    values = (np.array([own[label] for label in both]) * size for own in sizes)
-    return _limits(*values, name=name, unit=unit)
+    values = [np.array([own[label] for label in both]) * size for own in sizes]
+    return _limits(values, name, unit)
 
 
 def draw_limits_of_scans(one: Results, other: Results, key: str) -> Draw | str:
@@ -162,9 +162,9 @@ def draw_limits_of_scans(one: Results, other: Results, key: str) -> Draw | str:
     if len(unit) > 1:
         return f"Expected one unit, found {' and '.join(sorted(unit))}."
     return _limits(
-        *(np.array([own[scan] for scan in both]) for own in values),
-        name=DEFINITIONS[key].symbol,
-        unit=next(iter(unit), ""),
+        [np.array([own[scan] for scan in both]) for own in values],
+        DEFINITIONS[key].symbol,
+        next(iter(unit), ""),
     )
 
 
@@ -205,8 +205,8 @@ def of_vessels(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.labels["class"] == chosen]
 
 
-def _limits(one: np.ndarray, other: np.ndarray, name: str, unit: str) -> Draw | str:
-    found = bland_altman(one, other)
+def _limits(values: Sequence[np.ndarray], name: str, unit: str) -> Draw | str:
+    found = bland_altman(*values)
     if found.why_not:
         return f"{found.why_not[0].upper()}{found.why_not[1:]}."
     return partial(pictures.draw_bland_altman, agreement=found, name=name, unit=unit)

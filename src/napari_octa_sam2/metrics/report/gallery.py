@@ -75,6 +75,8 @@ def pictures_of_comparison(results: Results) -> list[Picture]:
     rows, label, found = results.at("all"), "subject", list[Picture]()
     if not all(label in row.labels for row in rows):
         rows, label = results.at("object"), "name"
+        if len({row.labels["name"] for row in rows}) < len(rows):
+            label = "object"
         if len(results.at("slice")) > 1:
             found += _drawn({"Dice by slice": drawings.draw_dice_of_slices(results)})
     names = list(dict.fromkeys(str(row.labels.get(label, "")) for row in rows))

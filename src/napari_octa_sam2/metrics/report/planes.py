@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,10 @@ def planes(subject: Subject, results: Results) -> tuple[Plane, ...]:
     told = results.settings
     geometry = ScanGeometry(tuple(told["spacing"]), told["unit"])
     is_flat = bool(subject.slice_names) or subject.shape[0] == 1
-    where = {"centre": tuple(told["centre"]), "laterality": laterality_of(told)}
+    where: dict[str, Any] = {
+        "centre": tuple(told["centre"]),
+        "laterality": laterality_of(told),
+    }
     names = told["regions"]
     found = []
     for number, view in enumerate(enface_views(subject, completed(subject.masks()))):
@@ -79,7 +83,7 @@ def planes(subject: Subject, results: Results) -> tuple[Plane, ...]:
             Plane(
                 view.plexus,
                 index,
-                _seen(subject.image, index, subject.shape[1:]),
+                _seen(subject, index, vessels),
                 geometry,
                 None if vessels is None else vessel_network(vessels, spacing),
                 None if faz is None else faz_shape(faz, geometry),
@@ -105,10 +109,9 @@ def _labelled(mask: np.ndarray | None) -> np.ndarray | None:
     return mask if mask is not None and mask.any() else None
 
 
-def _seen(
-    image: np.ndarray | None, index: int | None, shape: tuple[int, ...]
-) -> np.ndarray:
-    """Return an image seen en face; black where there is none."""
-    if image is None:
-        return np.zeros(shape, np.uint8)
-    return np.asarray(image[index] if index is not None else image.max(0))
+def _seen(subject: Subject, index: int | None, mask: np.ndarray | None) -> np.ndarray:
+    """Return the scan seen en face; the vessels where there is no image, or black."""
+    if subject.image is not None:
+        image = subject.image
+        return np.asarray(image[index] if index is not None else image.max(0))
+    return np.asarray(np.zeros(subject.shape[1:]) if mask is None else mask, np.uint8)

@@ -30,7 +30,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (8, 2)))
 MARKS = 12  # on a curve
 BINS = 24
 SHORT = 6  # name that is not turned, in characters
-MOST_NAMES = 14  # that there is room for
+MOST_NAMES = 13  # that there is room for
 
 
 def draw_slice_dice(
@@ -191,7 +191,7 @@ def draw_dice_matrix(
         axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=size)
     shown = [literal(name, 14) for name in names]
     short = max(map(len, shown), default=0) <= SHORT
-    turn = {} if short else {"rotation": 35, "ha": "right"}
+    turn: dict[str, Any] = {} if short else {"rotation": 35, "ha": "right"}
     axes.set_xticks(range(len(names)), shown, **turn)
     axes.set_yticks(range(len(names)), shown)
     axes.set_xlabel("Dice (0 to 1)")
@@ -213,7 +213,7 @@ def draw_dots(
 ) -> None:
     """Draw the values of subjects or objects as dots, a line of text each.
 
-    Of more than fourteen they are sorted by the first series, without their names.
+    Of more than thirteen they are sorted by the first series, without their names.
 
     Parameters
     ----------
