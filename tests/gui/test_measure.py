@@ -684,21 +684,6 @@ def test_a_volume_is_measured_anew_when_the_brush_rests(qtbot, viewer, widget):
     settle(qtbot, widget)
 
 
-def test_garbage_waits_until_the_brush_rests(qtbot, viewer, widget):
-    with_reference(viewer, widget)
-    widget.run.live.setChecked(True)
-    qtbot.waitUntil(lambda: "Compared" in widget.found, timeout=TASK_MS)
-    settle(qtbot, widget)
-    assert gc.isenabled()
-    paint(viewer, "mine", (1, 10, 10), 13)
-    qtbot.waitUntil(lambda: not gc.isenabled(), timeout=TASK_MS)
-    qtbot.waitUntil(gc.isenabled, timeout=TASK_MS)
-    paint(viewer, "mine", (1, 60, 60), 13)
-    qtbot.waitUntil(lambda: not gc.isenabled(), timeout=TASK_MS)
-    widget.close()
-    assert gc.isenabled()
-
-
 def test_figures_follow_the_segment_dock(qtbot, viewer, widget):
     image, truth = layer(viewer, "scan"), layer(viewer, "truth")
     viewer.layers.selection.active = image

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -73,7 +72,7 @@ class Follower(QObject):
         self.live, self._stopped, self._strokes = False, False, 0
         self.looker = TaskRunner(lambda text: None, lambda running: None)
         self.measurer = TaskRunner(lambda text: None, lambda running: None)
-        self.watch, self._garbage = LabelsWatch(self), GarbageLater()
+        self.watch = LabelsWatch(self)
         self.watch.touched.connect(self._touched)
         self.watch.rested.connect(self.look)
 
@@ -81,7 +80,6 @@ class Follower(QObject):
         """Follow other labels, and the answers that are about them."""
         self._found, self._layer = found, layer
         self.watch.follow(layer)
-        self._garbage.release()
 
     def stop(self) -> None:
         """Follow nothing any more."""
@@ -92,7 +90,6 @@ class Follower(QObject):
 
     def look(self) -> None:
         """Look at all slices, in a thread."""
-        self._garbage.release()
         layer = self._layer
         if layer is None or not self._found or self.looker.busy:
             return
@@ -111,7 +108,6 @@ class Follower(QObject):
             return
         self._strokes += 1
         if self.live:
-            self._garbage.hold()
             if COMPARE in self._found:
                 self._count(self._found[COMPARE], data, index)
             if MEASURE in self._found and len(data) == 1:
@@ -165,29 +161,6 @@ class Follower(QObject):
             self.watch.remind()
 
         self.measurer.start("Measuring", partial(_measured, request, late), show)
-
-
-class GarbageLater:
-    """Puts Python's search for cyclic garbage off while somebody paints.
-
-    Among the objects of a viewer it takes up to a third of a second, and new figures
-    bring it about; in the middle of a stroke it is felt.
-    """
-
-    def __init__(self) -> None:
-        self._held = False
-
-    def hold(self) -> None:
-        """Search no more, unless somebody else saw to that."""
-        if gc.isenabled():
-            gc.disable()
-            self._held = True
-
-    def release(self) -> None:
-        """Search again."""
-        if self._held:
-            gc.enable()
-            self._held = False
 
 
 def _ignore(*progress: object) -> None:

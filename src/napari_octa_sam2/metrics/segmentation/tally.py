@@ -56,7 +56,7 @@ class SliceTally:
         self._names, self._classes = names or {}, classes or {}
         self._digests: dict[int, int] = {}
         self._counts: dict[int, JointCounts] = {}
-        self._pooled: dict[int, Confusion] = {}
+        self._slices: dict[int, Row] = {}  # kept: hundreds, of which one changes
 
     def update(
         self, prediction: np.ndarray, slices: Iterable[int] | None = None
@@ -97,11 +97,7 @@ class SliceTally:
 
     def dice_by_slice(self) -> dict[int, float]:
         """Return the Dice of each slice on which prediction or truth is not empty."""
-        return {
-            index: counts.dice
-            for index, counts in sorted(self._pooled.items())
-            if counts.true_positive + counts.errors
-        }
+        return {index: row["dice"] for index, row in sorted(self._slices.items())}
 
     def results(self) -> Results:
         """Return the overlap of objects, of all, and the Dice of each slice.
@@ -124,10 +120,7 @@ class SliceTally:
             for i in true
         ]
         rows.append(Row("all", {}, _overlap(counts.confusion())))
-        rows += [
-            Row("slice", {"slice": index}, {"dice": Figure(dice)})
-            for index, dice in self.dice_by_slice().items()
-        ]
+        rows += [row for _, row in sorted(self._slices.items())]
         false = {i: voxels for i, voxels in predicted.items() if i not in true}
         return Results(tuple(rows), {}, tuple(false_objects_note(false)))
 
@@ -135,7 +128,12 @@ class SliceTally:
         real = self._truth[index]
         require_labels(plane[None], real[None])
         counts = count_jointly(as_ids(plane), real)
-        self._counts[index], self._pooled[index] = counts, counts.confusion()
+        self._counts[index], pooled = counts, counts.confusion()
+        if pooled.true_positive + pooled.errors:
+            dice = {"dice": Figure(pooled.dice)}
+            self._slices[index] = Row("slice", {"slice": index}, dice)
+        else:
+            self._slices.pop(index, None)
 
 
 def _overlap(counts: Confusion) -> dict[str, Figure]:

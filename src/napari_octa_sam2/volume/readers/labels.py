@@ -31,7 +31,8 @@ def read_labels(path: str | Path) -> tuple[LabelSet, ScanGeometry]:
     -------
     (LabelSet, ScanGeometry)
         Values ``(depth, slow, fast)`` as uint8 or uint16, names and classes where the
-        file has them, and the spacing. A mask of 0 and 255 that another program wrote is object 1.
+        file has them, and the spacing. A mask of 0 and 255 that another program wrote
+        is object 1.
 
     Raises
     ------
