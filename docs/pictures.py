@@ -19,7 +19,7 @@ from napari_octa_sam2.model.loading import load_model
 from napari_octa_sam2.training.folder import ROOT_VARIABLE
 from napari_octa_sam2.volume import LabelSet
 from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
-from napari_octa_sam2.widgets._train_data import LayerPair
+from napari_octa_sam2.widgets.train.data import LayerPair
 
 IMAGES = Path(__file__).parent / "images"
 PATIENCE = 600.0

@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 from napari_octa_sam2.layers import volume_layers
 from napari_octa_sam2.project import store
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
-from napari_octa_sam2.widgets.projections import ProjectionsWidget
+from napari_octa_sam2.widgets.projections.dock import ProjectionsWidget
 
 MODEL_MS = 60_000
 INDEX = 5
@@ -408,7 +408,7 @@ def test_a_click_on_a_projection_lands_where_the_flow_is(qtbot, viewer, dock):
 def test_every_key_is_on_a_button_or_in_the_help(dock):
     from qtpy.QtWidgets import QPushButton
 
-    from napari_octa_sam2.widgets._keys import COMMANDS, help_text
+    from napari_octa_sam2.widgets.keys import COMMANDS, help_text
 
     captions = {b.text() for b in dock.findChildren(QPushButton)}
     for name, command in COMMANDS.items():

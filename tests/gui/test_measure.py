@@ -22,12 +22,11 @@ from scipy.ndimage import binary_dilation
 from napari_octa_sam2.layers import volume_layers
 from napari_octa_sam2.metrics.definitions import DEFINITIONS
 from napari_octa_sam2.metrics.results import Figure, Results, Row
-from napari_octa_sam2.widgets import _measure_drawings as drawings
-from napari_octa_sam2.widgets import _measure_request as requests
-from napari_octa_sam2.widgets import _measure_show
-from napari_octa_sam2.widgets._keys import ALIASES, COMMANDS
-from napari_octa_sam2.widgets._measure_plot import Rendered
-from napari_octa_sam2.widgets._measure_tables import with_features
+from napari_octa_sam2.widgets.keys import ALIASES, COMMANDS
+from napari_octa_sam2.widgets.measure import drawings, showing
+from napari_octa_sam2.widgets.measure import request as requests
+from napari_octa_sam2.widgets.measure.plot import Rendered
+from napari_octa_sam2.widgets.measure.tables import with_features
 
 TASK_MS = 60_000
 SLICES, ROWS = slice(2, 7), slice(None, None, 3)  # of the phantom
@@ -736,7 +735,7 @@ def test_nothing_is_computed_in_the_thread_of_the_viewer(
         return None
 
     monkeypatch.setattr(requests.MeasureRequest, "run", slow)
-    monkeypatch.setattr(_measure_show, "planes", lambda *parts: ())
+    monkeypatch.setattr(showing, "planes", lambda *parts: ())
     widget.measure()
     qtbot.waitUntil(lambda: "artery: 1 of 3" in widget.status.text(), timeout=TASK_MS)
     assert threads[0] is not threading.main_thread()

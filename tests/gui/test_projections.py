@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_octa_sam2.volume.flatten import Flattening
 from napari_octa_sam2.volume.slabs import project
-from napari_octa_sam2.widgets.projections import ProjectionsWidget
+from napari_octa_sam2.widgets.projections.dock import ProjectionsWidget
 
 TASK_MS = 20_000
 DEEP, SHALLOW = 30, 10
@@ -279,7 +279,7 @@ def test_errors_are_told_and_the_dock_goes_on(qtbot, viewer, widget, picks, noti
 def test_an_unexpected_error_is_shown_without_a_traceback(
     qtbot, widget, notices, monkeypatch
 ):
-    from napari_octa_sam2.widgets import projections
+    from napari_octa_sam2.widgets.projections import dock as projections
 
     def broken(data, limits):
         raise ZeroDivisionError("on purpose")
@@ -297,7 +297,7 @@ def test_nothing_is_computed_in_the_thread_of_the_viewer(
 ):
     import threading
 
-    from napari_octa_sam2.widgets import projections
+    from napari_octa_sam2.widgets.projections import dock as projections
 
     go, threads = threading.Event(), []
 

@@ -10,8 +10,8 @@ from qtpy.QtTest import QTest
 
 from napari_octa_sam2.engine.segment import segment
 from napari_octa_sam2.prompts import Prompt, PromptSet
-from napari_octa_sam2.widgets._objects import CLASS
-from napari_octa_sam2.widgets._worker import Ended, Open, Opened
+from napari_octa_sam2.widgets.segment.objects import CLASS
+from napari_octa_sam2.widgets.segment.worker import Ended, Open, Opened
 
 MODEL_MS = 60_000
 

@@ -13,8 +13,8 @@ from qtpy.QtGui import QColor, QHelpEvent, QPalette
 from qtpy.QtWidgets import QApplication, QToolTip
 
 from napari_octa_sam2.errors import VolumeError
-from napari_octa_sam2.widgets._strip import MOST_ROWS, ConfidenceStrip
-from napari_octa_sam2.widgets._strip_data import (
+from napari_octa_sam2.widgets.segment.strip import MOST_ROWS, ConfidenceStrip
+from napari_octa_sam2.widgets.segment.strip_data import (
     RAMP,
     Scale,
     StripData,

@@ -16,10 +16,10 @@ from qtpy.QtWidgets import QMenu, QMessageBox, QPushButton, QTextBrowser
 
 from napari_octa_sam2.training.data.formats import write_annotated
 from napari_octa_sam2.training.folder import ROOT_VARIABLE, Status, TrainingFolder
-from napari_octa_sam2.widgets import _train_process
-from napari_octa_sam2.widgets._train_data import LayerPair
-from napari_octa_sam2.widgets._train_view import smoothed
-from napari_octa_sam2.widgets.segment import SegmentWidget
+from napari_octa_sam2.widgets.segment.dock import SegmentWidget
+from napari_octa_sam2.widgets.train import process
+from napari_octa_sam2.widgets.train.data import LayerPair
+from napari_octa_sam2.widgets.train.view import smoothed
 
 TASK_MS = 60_000
 TRAIN_MS = 180_000
@@ -456,7 +456,7 @@ def test_a_process_that_is_killed_leaves_its_last_words(qtbot, widget, data):
     folder = TrainingFolder(widget._path)
     with folder.output.open("a") as output:
         output.write("Killed\n")
-    os.kill(_train_process._processes[folder.path].pid, signal.SIGKILL)
+    os.kill(process._processes[folder.path].pid, signal.SIGKILL)
     wait_for(qtbot, widget, "interrupted")
     assert "Resume goes on" in widget.training.state.text()
     assert "Killed" in widget.training.state.text()

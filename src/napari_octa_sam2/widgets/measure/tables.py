@@ -12,8 +12,8 @@ from napari_octa_sam2.metrics.results import Results
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_octa_sam2.widgets._measure_live import Freshness, IsOld
-    from napari_octa_sam2.widgets._measure_table import MakeTable
+    from napari_octa_sam2.widgets.measure.live import Freshness, IsOld
+    from napari_octa_sam2.widgets.measure.table import MakeTable
 
 LEVELS = {
     "object": "objects",

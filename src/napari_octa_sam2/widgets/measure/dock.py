@@ -14,13 +14,13 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_octa_sam2.errors import OctaError
 from napari_octa_sam2.metrics.biomarkers.measurement import DEFAULT_REGIONS
-from napari_octa_sam2.widgets._controls import Dock, button, row_of
-from napari_octa_sam2.widgets._measure_export import FORMATS, write_answer
-from napari_octa_sam2.widgets._measure_follow import Follower
-from napari_octa_sam2.widgets._measure_live import Freshness
-from napari_octa_sam2.widgets._measure_panels import ChoicePanel, RunPanel
-from napari_octa_sam2.widgets._measure_place import Picker, show_row, show_slice
-from napari_octa_sam2.widgets._measure_request import (
+from napari_octa_sam2.widgets.controls import Dock, button, row_of
+from napari_octa_sam2.widgets.measure.export import FORMATS, write_answer
+from napari_octa_sam2.widgets.measure.follow import Follower
+from napari_octa_sam2.widgets.measure.live import Freshness
+from napari_octa_sam2.widgets.measure.panels import ChoicePanel, RunPanel
+from napari_octa_sam2.widgets.measure.place import Picker, show_row, show_slice
+from napari_octa_sam2.widgets.measure.request import (
     AGREE,
     COMPARE,
     MEASURE,
@@ -31,14 +31,14 @@ from napari_octa_sam2.widgets._measure_request import (
     Request,
     Source,
 )
-from napari_octa_sam2.widgets._measure_show import Showing
-from napari_octa_sam2.widgets._measure_table import ResultsPanel
-from napari_octa_sam2.widgets._measure_tables import (
+from napari_octa_sam2.widgets.measure.showing import Showing
+from napari_octa_sam2.widgets.measure.table import ResultsPanel
+from napari_octa_sam2.widgets.measure.tables import (
     kind_of,
     table_makers,
     with_features,
 )
-from napari_octa_sam2.widgets._task import TaskRunner
+from napari_octa_sam2.widgets.task import TaskRunner
 
 if TYPE_CHECKING:
     import napari

@@ -16,22 +16,22 @@ from napari_octa_sam2.annotation.scene import warm_up
 from napari_octa_sam2.errors import OctaError
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.settings import dock_settings
-from napari_octa_sam2.widgets._commands import Commands
-from napari_octa_sam2.widgets._controls import Dock, key_button
-from napari_octa_sam2.widgets._conversation import Conversation
-from napari_octa_sam2.widgets._files import FilePanel, ResumePanel, SourcePanel
-from napari_octa_sam2.widgets._keys import ALIASES, COMMANDS
-from napari_octa_sam2.widgets._objects import ObjectRow
-from napari_octa_sam2.widgets._panels import (
+from napari_octa_sam2.widgets.controls import Dock, key_button
+from napari_octa_sam2.widgets.keys import ALIASES, COMMANDS
+from napari_octa_sam2.widgets.segment.commands import Commands
+from napari_octa_sam2.widgets.segment.conversation import Conversation
+from napari_octa_sam2.widgets.segment.files import FilePanel, ResumePanel, SourcePanel
+from napari_octa_sam2.widgets.segment.objects import ObjectRow
+from napari_octa_sam2.widgets.segment.panels import (
     ObjectPanel,
     PromptPanel,
     PropagatePanel,
     ReviewPanel,
 )
-from napari_octa_sam2.widgets._strip import ConfidenceStrip
-from napari_octa_sam2.widgets._strip_data import StripData, StripRow
-from napari_octa_sam2.widgets._work import Work
-from napari_octa_sam2.widgets._worker import EngineRunner, Save
+from napari_octa_sam2.widgets.segment.strip import ConfidenceStrip
+from napari_octa_sam2.widgets.segment.strip_data import StripData, StripRow
+from napari_octa_sam2.widgets.segment.work import Work
+from napari_octa_sam2.widgets.segment.worker import EngineRunner, Save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,9 +16,9 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 from napari_octa_sam2.errors import OctaError
 from napari_octa_sam2.metrics.report.drawings import Draw
 from napari_octa_sam2.palette import DARK, LIGHT, Look
-from napari_octa_sam2.widgets._controls import let_shrink
-from napari_octa_sam2.widgets._measure_drawings import BY_SLICE, PLOTS
-from napari_octa_sam2.widgets._task import TaskRunner
+from napari_octa_sam2.widgets.controls import let_shrink
+from napari_octa_sam2.widgets.measure.drawings import BY_SLICE, PLOTS
+from napari_octa_sam2.widgets.task import TaskRunner
 
 if TYPE_CHECKING:
     from matplotlib.transforms import Bbox, Transform

@@ -11,19 +11,19 @@ from qtpy.QtWidgets import QCheckBox
 
 from napari_octa_sam2.errors import OctaError
 from napari_octa_sam2.metrics.report.planes import Plane, planes
-from napari_octa_sam2.widgets import _measure_drawings as drawings
-from napari_octa_sam2.widgets._measure_overlays import TITLES, Overlays
-from napari_octa_sam2.widgets._measure_place import shown_slice
-from napari_octa_sam2.widgets._measure_plot import PlotPanel
-from napari_octa_sam2.widgets._measure_request import MEASURE, Answer
-from napari_octa_sam2.widgets._task import TaskRunner
+from napari_octa_sam2.widgets.measure import drawings
+from napari_octa_sam2.widgets.measure.overlays import TITLES, Overlays
+from napari_octa_sam2.widgets.measure.place import shown_slice
+from napari_octa_sam2.widgets.measure.plot import PlotPanel
+from napari_octa_sam2.widgets.measure.request import MEASURE, Answer
+from napari_octa_sam2.widgets.task import TaskRunner
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
     from napari_octa_sam2.metrics.report.drawings import Draw
-    from napari_octa_sam2.widgets._measure_live import Freshness
+    from napari_octa_sam2.widgets.measure.live import Freshness
 
 PLOT_MS = 250  # of rest before a plot is drawn anew while annotating
 

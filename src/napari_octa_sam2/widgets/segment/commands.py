@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_octa_sam2.errors import OctaError, PromptError
 from napari_octa_sam2.review import next_doubtful
-from napari_octa_sam2.widgets._keys import help_text
+from napari_octa_sam2.widgets.keys import help_text
 
 if TYPE_CHECKING:
     from napari_octa_sam2.annotation import Annotation
-    from napari_octa_sam2.widgets.segment import SegmentWidget
+    from napari_octa_sam2.widgets.segment.dock import SegmentWidget
 
 TOOLS = {  # layer of the annotation, its mode, what to do
     "click": ("points", "add", "Click on the object; Ctrl-click beside it."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_octa_sam2.metrics.results import Results, Row
-from napari_octa_sam2.widgets._measure_request import (
+from napari_octa_sam2.widgets.measure.request import (
     Answer,
     slice_checksum,
     slice_checksums,

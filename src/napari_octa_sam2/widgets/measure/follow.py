@@ -11,19 +11,19 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_octa_sam2.errors import OctaError
 from napari_octa_sam2.layers import as_slices
-from napari_octa_sam2.widgets._measure_live import (
+from napari_octa_sam2.widgets.measure.live import (
     Freshness,
     LabelsWatch,
     changed_slices,
 )
-from napari_octa_sam2.widgets._measure_place import shown_slice
-from napari_octa_sam2.widgets._measure_request import (
+from napari_octa_sam2.widgets.measure.place import shown_slice
+from napari_octa_sam2.widgets.measure.request import (
     COMPARE,
     MEASURE,
     Answer,
     MeasureRequest,
 )
-from napari_octa_sam2.widgets._task import TaskRunner
+from napari_octa_sam2.widgets.task import TaskRunner
 
 if TYPE_CHECKING:
     import napari

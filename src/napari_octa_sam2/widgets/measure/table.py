@@ -28,8 +28,8 @@ from qtpy.QtWidgets import (
 from napari_octa_sam2.metrics.definitions import Definition
 from napari_octa_sam2.metrics.report.levels import LevelTable
 from napari_octa_sam2.metrics.results import Row
-from napari_octa_sam2.widgets._controls import let_shrink
-from napari_octa_sam2.widgets._measure_live import IsOld
+from napari_octa_sam2.widgets.controls import let_shrink
+from napari_octa_sam2.widgets.measure.live import IsOld
 
 ROLES = Qt.ItemDataRole
 SORTED = ROLES.UserRole

@@ -27,14 +27,14 @@ from napari_octa_sam2.metrics.biomarkers.eye import (
     Eye,
 )
 from napari_octa_sam2.prompts import SEGMENTABLE
-from napari_octa_sam2.widgets._controls import (
+from napari_octa_sam2.widgets.controls import (
     Action,
     button,
     let_shrink,
     row_of,
     with_key,
 )
-from napari_octa_sam2.widgets._projection_panels import LayerChooser
+from napari_octa_sam2.widgets.layer_chooser import LayerChooser
 
 NO_REFERENCE = "No reference"
 BY_THE_REST = "automatic"

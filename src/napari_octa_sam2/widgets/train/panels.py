@@ -28,16 +28,16 @@ from qtpy.QtWidgets import (
 
 from napari_octa_sam2.project.store import SUFFIX, projects_folder
 from napari_octa_sam2.prompts import CLASSES, SEGMENTABLE
-from napari_octa_sam2.widgets._controls import (
+from napari_octa_sam2.widgets.controls import (
     Action,
     button,
     let_shrink,
     row_of,
     with_key,
 )
-from napari_octa_sam2.widgets._model_chooser import ModelChooser
-from napari_octa_sam2.widgets._projection_panels import LayerChooser
-from napari_octa_sam2.widgets._train_data import (
+from napari_octa_sam2.widgets.layer_chooser import LayerChooser
+from napari_octa_sam2.widgets.model_chooser import ModelChooser
+from napari_octa_sam2.widgets.train.data import (
     PARTS,
     UNITS,
     LayerPair,

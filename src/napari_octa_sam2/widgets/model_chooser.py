@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_octa_sam2.model.registry import get_entry, model_names
-from napari_octa_sam2.widgets._controls import let_shrink
+from napari_octa_sam2.widgets.controls import let_shrink
 
 LOCAL_CHECKPOINT, FROM_SCRATCH = "Local checkpoint …", "Random weights"
 KINDS = "Checkpoints (*.pt *.pth *.safetensors)"

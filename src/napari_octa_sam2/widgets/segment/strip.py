@@ -7,7 +7,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signa
 from qtpy.QtGui import QColor, QImage, QPainter, QPalette, QPixmap, QPolygonF
 from qtpy.QtWidgets import QScrollArea, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
-from napari_octa_sam2.widgets._strip_data import (
+from napari_octa_sam2.widgets.segment.strip_data import (
     RAMP,
     Scale,
     StripData,

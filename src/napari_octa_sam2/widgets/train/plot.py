@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_octa_sam2.palette import GREEN, ORANGE, PURPLE, SKY
-from napari_octa_sam2.widgets._train_view import Series
+from napari_octa_sam2.widgets.train.view import Series
 
 # Those that show on a dark and on a light ground.
 COLOURS = {

@@ -16,11 +16,10 @@ from qtpy.QtWidgets import QMessageBox, QTextBrowser, QVBoxLayout, QWidget
 
 from napari_octa_sam2.errors import OctaError, TrainingError
 from napari_octa_sam2.training.folder import Status, TrainingFolder
-from napari_octa_sam2.widgets import _train_panels as panels
-from napari_octa_sam2.widgets import _train_process
-from napari_octa_sam2.widgets._controls import Dock
-from napari_octa_sam2.widgets._task import TaskRunner
-from napari_octa_sam2.widgets._train_data import (
+from napari_octa_sam2.widgets.controls import Dock
+from napari_octa_sam2.widgets.task import TaskRunner
+from napari_octa_sam2.widgets.train import panels, process
+from napari_octa_sam2.widgets.train.data import (
     Checked,
     LayerPair,
     Request,
@@ -29,14 +28,14 @@ from napari_octa_sam2.widgets._train_data import (
     report,
     verdict,
 )
-from napari_octa_sam2.widgets._train_view import (
+from napari_octa_sam2.widgets.train.following import TrainingPanel
+from napari_octa_sam2.widgets.train.view import (
     View,
     explanation,
     judgement,
     look,
     progress_text,
 )
-from napari_octa_sam2.widgets._training_panel import TrainingPanel
 
 if TYPE_CHECKING:
     import napari
@@ -231,7 +230,7 @@ class TrainWidget(Dock):
             "Pause saves it first."
         ):
             return
-        _train_process.end(folder)
+        process.end(folder)
         self.say("Ending …")
 
     def remove(self) -> None:
@@ -257,7 +256,7 @@ class TrainWidget(Dock):
         if weights is None:
             self.warn("This training has no model yet.")
             return
-        from napari_octa_sam2.widgets.segment import SegmentWidget
+        from napari_octa_sam2.widgets.segment.dock import SegmentWidget
 
         docks = self.viewer.window.dock_widgets.values()
         found = [dock for dock in docks if isinstance(dock, SegmentWidget)]
@@ -295,12 +294,12 @@ class TrainWidget(Dock):
 
     def _launch(self, folder: TrainingFolder) -> None:
         try:
-            _train_process.start(folder)
+            process.start(folder)
         except TrainingError as error:
             self.warn(str(error))
             return
         self.say("")
-        self._shown = _train_process.STARTING
+        self._shown = process.STARTING
         self._show_possible()
 
     # what is shown ---------------------------------------------------------
@@ -349,7 +348,7 @@ class TrainWidget(Dock):
     def _show_training(self, view: View) -> None:
         status, panel, before = view.status, self.training, self._shown
         if self._path is not None:
-            status = _train_process.known(self._path, status, view.output)
+            status = process.known(self._path, status, view.output)
         self._shown = status if view.folder is not None else None
         panel.show_details(view.folder is not None, view.picture)
         self._show_possible()

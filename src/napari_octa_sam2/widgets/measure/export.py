@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_octa_sam2.widgets._measure_drawings import pictures_of
-from napari_octa_sam2.widgets._measure_plot import DRAWING
-from napari_octa_sam2.widgets._measure_request import AGREE, COMPARE, MEASURE, Answer
+from napari_octa_sam2.widgets.measure.drawings import pictures_of
+from napari_octa_sam2.widgets.measure.plot import DRAWING
+from napari_octa_sam2.widgets.measure.request import AGREE, COMPARE, MEASURE, Answer
 
 if TYPE_CHECKING:
     from napari_octa_sam2.metrics.report.planes import Plane

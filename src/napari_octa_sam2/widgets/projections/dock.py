@@ -28,9 +28,10 @@ from napari_octa_sam2.volume.flatten import Flattening, flatten, unflatten
 from napari_octa_sam2.volume.flow import depths_of_flow
 from napari_octa_sam2.volume.slabs import Slab, slabs_from_surfaces, three_slabs
 from napari_octa_sam2.volume.surfaces import DepthLimit, resolve_limits
-from napari_octa_sam2.widgets import _projection_panels as panels
-from napari_octa_sam2.widgets._controls import Dock
-from napari_octa_sam2.widgets._task import TaskRunner
+from napari_octa_sam2.widgets.controls import Dock
+from napari_octa_sam2.widgets.layer_chooser import LayerChooser
+from napari_octa_sam2.widgets.projections import panels
+from napari_octa_sam2.widgets.task import TaskRunner
 
 if TYPE_CHECKING:
     import napari
@@ -70,7 +71,7 @@ class ProjectionsWidget(Dock):
         napari_viewer.mouse_drag_callbacks.append(self._clicked)
 
     def _build(self) -> None:
-        self.image = panels.LayerChooser()
+        self.image = LayerChooser()
         self.projection = panels.ProjectionPanel(self.add_projection)
         self.three = panels.ThreeSlabsPanel(self.add_three_slabs)
         self.flat = panels.FlattenPanel(
@@ -271,7 +272,7 @@ class ProjectionsWidget(Dock):
 
     def _prompt(self, image: Image, depths: list[int], row: int, col: int) -> None:
         """Have the Segment dock, where it is open, click at these depths."""
-        from napari_octa_sam2.widgets.segment import SegmentWidget
+        from napari_octa_sam2.widgets.segment.dock import SegmentWidget
 
         docks = self.viewer.window.dock_widgets.values()
         segment = [dock for dock in docks if isinstance(dock, SegmentWidget)]

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_octa_sam2.engine.options import ATTENTIONS, DEVICES
-from napari_octa_sam2.widgets._controls import Act, button, let_shrink, row_of
-from napari_octa_sam2.widgets._model_chooser import ModelChooser
+from napari_octa_sam2.widgets.controls import Act, button, let_shrink, row_of
+from napari_octa_sam2.widgets.model_chooser import ModelChooser
 
 LABEL_FORMATS = "OME-Zarr (*.ome.zarr);;NIfTI (*.nii.gz);;TIFF (*.tif);;NumPy (*.npy)"
 PROMPT_FORMAT = "Prompts (*.json)"

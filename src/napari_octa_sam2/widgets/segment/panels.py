@@ -19,15 +19,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_octa_sam2.engine.options import DIRECTIONS
-from napari_octa_sam2.widgets._controls import (
+from napari_octa_sam2.widgets.controls import (
     Act,
     button,
     key_button,
     let_shrink,
     row_of,
 )
-from napari_octa_sam2.widgets._keys import COMMANDS
-from napari_octa_sam2.widgets._objects import ObjectTable
+from napari_octa_sam2.widgets.keys import COMMANDS
+from napari_octa_sam2.widgets.segment.objects import ObjectTable
 
 
 class ObjectPanel(QGroupBox):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QTimer
 
-from napari_octa_sam2.widgets._worker import (
+from napari_octa_sam2.widgets.segment.worker import (
     Answered,
     Began,
     Check,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_octa_sam2.annotation import Annotation
     from napari_octa_sam2.annotation.exchange import Exchange
-    from napari_octa_sam2.widgets.segment import SegmentWidget
+    from napari_octa_sam2.widgets.segment.dock import SegmentWidget
 
 REFRESH_MS = 50
 DOWNLOAD_MS = 200

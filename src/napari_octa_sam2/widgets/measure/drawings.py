@@ -8,7 +8,7 @@ from napari_octa_sam2.metrics.report import drawings, gallery
 from napari_octa_sam2.metrics.report.drawings import Draw
 from napari_octa_sam2.metrics.report.pictures import Picture
 from napari_octa_sam2.metrics.report.planes import Plane
-from napari_octa_sam2.widgets._measure_request import (
+from napari_octa_sam2.widgets.measure.request import (
     AGREE,
     COMPARE,
     MEASURE,

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_octa_sam2.widgets._keys import COMMANDS, caption
+from napari_octa_sam2.widgets.keys import COMMANDS, caption
 
 Act = Callable[[str], Any]  # does what is called so
 Action = Callable[[], Any]
@@ -73,6 +73,7 @@ def with_key(button: QPushButton, key: str) -> QPushButton:
 
 
 def button(text: str, action: Action, tip: str = "") -> QPushButton:
+    """Return a button that does something."""
     button = QPushButton(text)
     button.setToolTip(tip)
     button.clicked.connect(lambda: action())
@@ -88,6 +89,7 @@ def let_shrink(chooser: QComboBox) -> None:
 
 
 def row_of(*widgets: QWidget) -> QHBoxLayout:
+    """Return widgets side by side."""
     row = QHBoxLayout()
     for widget in widgets:
         row.addWidget(widget)

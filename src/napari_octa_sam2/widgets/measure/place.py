@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_octa_sam2.metrics.results import Row
-    from napari_octa_sam2.widgets._measure_request import Answer
+    from napari_octa_sam2.widgets.measure.request import Answer
 
 
 def shown_slice(viewer: napari.Viewer, layer: Labels | None) -> int:

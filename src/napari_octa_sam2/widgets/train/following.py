@@ -15,15 +15,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_octa_sam2.widgets._controls import (
+from napari_octa_sam2.widgets.controls import (
     Action,
     button,
     let_shrink,
     row_of,
     with_key,
 )
-from napari_octa_sam2.widgets._train_plot import CurvePlot, SamplePicture
-from napari_octa_sam2.widgets._train_view import title
+from napari_octa_sam2.widgets.train.plot import CurvePlot, SamplePicture
+from napari_octa_sam2.widgets.train.view import title
 
 LEGEND = (
     "<span style='color:#009E73'>■</span> found and true&nbsp; "

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -18,47 +17,10 @@ from qtpy.QtWidgets import (
 
 from napari_octa_sam2.volume.slabs import HOW
 from napari_octa_sam2.volume.surfaces import DepthLimit
-from napari_octa_sam2.widgets._controls import Action, button, row_of
+from napari_octa_sam2.widgets.controls import Action, button, row_of
+from napari_octa_sam2.widgets.layer_chooser import LayerChooser
 
 SLICE, ESTIMATED = "Slice", "Estimated surface"
-
-
-class LayerChooser(QComboBox):
-    """A box of layers, behind entries that are always there."""
-
-    layer_changed = Signal()
-
-    def __init__(self, *fixed: str) -> None:
-        super().__init__()
-        self._fixed = fixed
-        self._layers: list[Layer] = []
-        self.addItems(fixed)
-        self.currentIndexChanged.connect(lambda: self.layer_changed.emit())
-
-    @property
-    def layer(self) -> Layer | None:
-        """The chosen layer; None for a fixed entry or where there is none."""
-        index = self.currentIndex() - len(self._fixed)
-        return self._layers[index] if index >= 0 else None
-
-    @layer.setter
-    def layer(self, layer: Layer) -> None:
-        self.setCurrentIndex(len(self._fixed) + self._layers.index(layer))
-
-    def offer(self, layers: Iterable[Layer]) -> None:
-        """Offer these layers; the choice stays where it can."""
-        before, entry = self.layer, self.currentIndex()
-        self.blockSignals(True)
-        self._layers = list(layers)
-        self.clear()
-        self.addItems([*self._fixed, *(layer.name for layer in self._layers)])
-        if before in self._layers:
-            self.layer = before
-        elif before is None and 0 <= entry < len(self._fixed):
-            self.setCurrentIndex(entry)
-        self.blockSignals(False)
-        if self.layer is not before:
-            self.layer_changed.emit()
 
 
 class LimitChooser(QWidget):

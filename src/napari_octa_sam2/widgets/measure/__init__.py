@@ -1,0 +1,1 @@
+"""The Measure dock: biomarkers, comparison, agreement."""

@@ -1,0 +1,1 @@
+"""The Projections dock: slabs, surfaces, flattening."""

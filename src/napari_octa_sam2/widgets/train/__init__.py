@@ -1,0 +1,1 @@
+"""The Train dock: data, recipe, a training and its model."""
