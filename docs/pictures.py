@@ -13,8 +13,15 @@ import numpy as np
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_octa_sam2.demo import annotate, run_demo, vessels_and_faz
+from napari_octa_sam2 import Eye, Subject, measure, read_volume
+from napari_octa_sam2.demo import PHANTOM, annotate, run_demo, vessels_and_faz
 from napari_octa_sam2.layers import labels_layer, volume_layers
+from napari_octa_sam2.metrics.definitions import DEFINITIONS
+from napari_octa_sam2.metrics.report.gallery import pictures_of_scan
+from napari_octa_sam2.metrics.report.layout import Page
+from napari_octa_sam2.metrics.report.pdf import draw_page
+from napari_octa_sam2.metrics.report.planes import planes
+from napari_octa_sam2.metrics.report.provenance import provenance
 from napari_octa_sam2.model.loading import load_model
 from napari_octa_sam2.training.folder import ROOT_VARIABLE
 from napari_octa_sam2.volume import LabelSet
@@ -122,6 +129,56 @@ def train_dock() -> None:
     viewer.close()
 
 
+def measure_dock() -> None:
+    """Measure what the demo segments, and compare it with the truth of the phantom."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1500, 1080)
+    with TemporaryDirectory() as folder:
+        made = run_demo(folder)
+        volume = read_volume(made.files["volume"])
+    phantom = make_phantom(PHANTOM).volume
+    truth = vessels_and_faz(phantom.labels["objects"], phantom.geometry.spacing[0])
+    ((data, arguments, _), *_) = volume_layers(volume)
+    viewer.add_image(data, **arguments, contrast_limits=(0, 160))
+    for labels, name in ((truth, "truth"), (made.segmentation.labels, "labels")):
+        data, arguments, _ = labels_layer(labels, volume.geometry, name)
+        viewer.add_labels(data, **arguments, visible=name == "labels")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Measure")
+    choice = widget.choice
+    choice.layers.labels.layer = viewer.layers["labels"]
+    choice.layers.reference.layer = viewer.layers["truth"]
+    choice.eye.laterality.setCurrentIndex(1)  # OD
+    for act in (widget.compare, widget.measure):
+        act()
+        wait(lambda: not widget.runner.busy)
+    for box in widget.showing.boxes.values():
+        box.setChecked(True)
+    vessels = (made.segmentation.labels.data == 1).sum((1, 2))
+    viewer.dims.set_current_step(0, int(vessels.argmax()))
+    viewer.reset_view()
+    settle()
+    busy = (widget.showing.drawer, widget.showing.plot.painter)
+    wait(lambda: not any(runner.busy for runner in busy))
+    settle()
+    shot = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False))
+    shot.convert("RGB").save(IMAGES / "measure.png", optimize=True)
+    viewer.close()
+
+
+def report_page() -> None:
+    """Draw the page that the demo writes."""
+    with TemporaryDirectory() as folder:
+        made = run_demo(folder)
+        volume = read_volume(made.files["volume"])
+    labels = {"labels": made.segmentation.labels}
+    subject = Subject("phantom", labels, volume.geometry, image=volume.data)
+    results = measure(subject, eye=Eye("OD"))
+    pictures = tuple(pictures_of_scan(planes(subject, results), results))
+    title = "Vessels and FAZ"
+    page = Page(title, subject.name, results, pictures, provenance(), DEFINITIONS)
+    draw_page(page).savefig(IMAGES / "report.png", dpi=110)
+
+
 def overview() -> None:
     """Run the demo and keep its picture."""
     with TemporaryDirectory() as folder:
@@ -193,3 +250,5 @@ if __name__ == "__main__":
     overview()
     segment_dock()
     train_dock()
+    measure_dock()
+    report_page()
