@@ -24,7 +24,7 @@ def oracles(prediction, truth, size):
     sensitivity = prediction[lines[1]].mean()
 
     def betti(mask):
-        values = np.pad(~mask, 1).astype(float)  # pixels as cells: 8 neighbours
+        values = np.pad(~mask, 1, constant_values=True).astype(float)
         cells = CubicalComplex(top_dimensional_cells=values)
         cells.compute_persistence()
         return cells.persistent_betti_numbers(0.5, 0.5)[:2]
