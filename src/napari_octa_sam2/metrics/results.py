@@ -145,12 +145,15 @@ class Results:
         return list(dict.fromkeys(key for row in rows for key in row.figures))
 
     def units(self) -> dict[str, str]:
-        """Return the unit of each figure; several where scans differ."""
+        """Return the unit of each figure; several where scans differ.
+
+        That a figure is a count in some rows, such as of subjects, is not told.
+        """
         found: dict[str, dict[str, None]] = {}
         for row in self.rows:
             for key, figure in row.figures.items():
                 found.setdefault(key, {})[figure.unit] = None
-        return {key: " or ".join(units) for key, units in found.items()}
+        return {key: " or ".join(filter(None, units)) for key, units in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, ready for JSON.

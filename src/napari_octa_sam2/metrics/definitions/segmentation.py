@@ -28,15 +28,15 @@ _OVERLAP = (
     ),
     Definition(
         "precision",
-        "PPV",
-        "Precision (positive predictive value)",
+        "precision",
+        "Precision (positive predictive value, PPV)",
         "TP / (TP + FP)",
         _PITFALLS,
         f"Says nothing of what was missed; {_EMPTY}.",
     ),
     Definition(
         "recall",
-        "TPR",
+        "recall",
         "Recall (sensitivity)",
         "TP / (TP + FN)",
         _PITFALLS,
@@ -44,7 +44,7 @@ _OVERLAP = (
     ),
     Definition(
         "specificity",
-        "TNR",
+        "specificity",
         "Specificity",
         "TN / (TN + FP)",
         _PITFALLS,
@@ -53,7 +53,7 @@ _OVERLAP = (
     ),
     Definition(
         "accuracy",
-        "ACC",
+        "accuracy",
         "Accuracy",
         "(TP + TN) / (TP + FP + FN + TN)",
         _PITFALLS,
