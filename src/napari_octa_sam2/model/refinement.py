@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_octa_sam2.model.connected import touched
+from napari_octa_sam2.model.unet import BlockUNet, block
 from napari_octa_sam2.prompts import SEGMENTABLE
 
 LOGIT_SCALE = 8.0
@@ -52,51 +53,28 @@ class Reading:
         return Reading(self.images[rows], self.features[rows], self.classes[rows])
 
 
-class RefinementHead(nn.Module):
+class RefinementHead(BlockUNet):
     """U-net that reads slices, and a few layers more for each object.
-
-    Both work on blocks of 2 x 2 pixels (pixel unshuffle), which lose nothing and cost
-    a quarter.
 
     Parameters
     ----------
     channels : sequence of int
         Channels of each level of the U-net, finest first.
-
-    References
-    ----------
-    Ronneberger et al., "U-Net", MICCAI 2015; Shi et al., "Real-time single image and
-    video super-resolution using an efficient sub-pixel convolutional neural network",
-    CVPR 2016.
     """
 
     def __init__(self, channels: Sequence[int] = (32, 64, 96, 128)) -> None:
-        super().__init__()
-        self.channels = tuple(channels)
-        finest, fine, coarse = channels[0], channels[:-1], channels[1:]
-        self.stem = _block(4, finest)
-        self.down = nn.ModuleList(
-            _block(a, b) for a, b in zip(fine, coarse, strict=True)
-        )
-        self.up = nn.ModuleList(
-            _block(a + b, a) for a, b in zip(fine, coarse, strict=True)
-        )
+        super().__init__(1, channels)
+        finest = channels[0]
         self.classes = nn.Conv2d(finest, len(SEGMENTABLE) * 4, 1)
         self.join = nn.Sequential(
-            _block(finest + OBJECT_INPUTS * 4, finest), _block(finest, finest)
+            block(finest + OBJECT_INPUTS * 4, finest), block(finest, finest)
         )
         self.last = nn.Conv2d(finest, 4, 1)
 
     def read(self, images: Tensor) -> Reading:
         """Return what is seen in slices in 0..1, shape ``(n, 1, slow, fast)``."""
-        x = self.stem(self._blocks(images))
-        skipped = []
-        for block in self.down:
-            skipped.append(x)
-            x = block(F.max_pool2d(x, 2))
-        for block, skip in zip(reversed(self.up), reversed(skipped), strict=True):
-            x = block(torch.cat([F.interpolate(x, scale_factor=2.0), skip], 1))
-        return Reading(images, x, self._pixels(self.classes(x), images))
+        x = self.features(images)
+        return Reading(images, x, self.to_pixels(self.classes(x), images))
 
     def forward(
         self,
@@ -136,20 +114,10 @@ class RefinementHead(nn.Module):
             own = reading.classes[torch.arange(len(asked)), asked.clamp(min=0)]
             whole = torch.where((asked >= 0)[:, None, None], own, 0.0)[:, None]
         seen = [images, _bounded(logits), logits.sigmoid(), _bounded(whole), clicks]
-        blocks = self._blocks(torch.cat([*seen, reach(reading, logits, clicks)], 1))
+        blocks = self.to_blocks(torch.cat([*seen, reach(reading, logits, clicks)], 1))
         change = self.last(self.join(torch.cat([reading.features, blocks], 1)))
-        refined = logits.clamp(-DOUBT, DOUBT) + whole + self._pixels(change, images)
+        refined = logits.clamp(-DOUBT, DOUBT) + whole + self.to_pixels(change, images)
         return torch.where(logits > ABSENT, refined, logits)
-
-    def _blocks(self, pixels: Tensor) -> Tensor:
-        """Repeat the border until all levels fit, and fold 2 x 2 pixels into one."""
-        multiple = 2 ** len(self.channels)
-        rows, cols = (-side % multiple for side in pixels.shape[-2:])
-        return F.pixel_unshuffle(F.pad(pixels, (0, cols, 0, rows), mode="replicate"), 2)
-
-    def _pixels(self, blocks: Tensor, images: Tensor) -> Tensor:
-        rows, cols = images.shape[-2:]
-        return F.pixel_shuffle(blocks, 2)[..., :rows, :cols].float()
 
 
 def to_square(logits: Tensor, side: int) -> Tensor:
@@ -222,14 +190,3 @@ def paint_clicks(points: Tensor, labels: Tensor, size: tuple[int, int]) -> Tenso
 
 def _bounded(logits: Tensor) -> Tensor:
     return (logits / LOGIT_SCALE).clamp(-2, 2)
-
-
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [
-            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
