@@ -19,7 +19,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = (
     {"errors", "files", "palette"},
     {"volume", "prompts", "metrics", "tables", "review", "project"},
-    {"model", "engine", "training", "demo", "doctor", "overview", "protocol", "bench"},
+    {"model", "engine", "training", "automatic", "demo", "doctor", "overview", "protocol", "bench"},
     {"layers", "annotation", "prompt_layers", "settings"}
     | {"_reader", "_writer", "_sample_data"},
     {"widgets", "cli", "__init__", "__main__"},

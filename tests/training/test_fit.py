@@ -49,9 +49,11 @@ from napari_octa_sam2.training.fit import (
 )
 from napari_octa_sam2.training.folder import TrainingFolder, read_columns
 from napari_octa_sam2.training.interaction import Interaction
+from napari_octa_sam2.training.learner import seed_all
 from napari_octa_sam2.training.losses import Criterion
-from napari_octa_sam2.training.parts import Trained, seed_all
+from napari_octa_sam2.training.parts import Trained
 from napari_octa_sam2.training.plan import begin, make_plan
+from napari_octa_sam2.training.prompted import PromptedWalk
 from napari_octa_sam2.training.schedule import Schedule, make_optimiser, set_rates
 from napari_octa_sam2.training.stream import (
     INTERACTION,
@@ -120,7 +122,8 @@ def fitting_of(
     source: Any = None,
     **changes: Any,
 ) -> Fitting:
-    task = Task(source or Bars(), CLIP, PromptConfig(), Criterion(LOSS), config)
+    walk = PromptedWalk(PromptConfig(), Criterion(LOSS), config)
+    task = Task(source or Bars(), CLIP, walk, config)
     return Fitting(
         trained or trained_of(),
         replace(task, **changes),

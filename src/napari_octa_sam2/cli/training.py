@@ -137,8 +137,14 @@ def _note(report: Report, seconds: float) -> str:
     if status.steps:
         by_steps = seconds * (status.steps - status.step)
         left = min(left, by_steps) if status.budget else by_steps
-    dice = "" if status.best is None else f", held out {status.best:.3f} at best"
+    held_out = "" if status.best is None else f", held out {status.best:.3f} at best"
+    known = {
+        "prompted": step.prompted_dice,
+        "followed": step.followed_dice,
+        "of classes": step.class_dice,
+    }
+    dice = ", ".join(f"{v:.3f} {name}" for name, v in known.items() if v == v)
     return (
-        f"of {status.phase}: loss {step.loss:.3f}, Dice {step.prompted_dice:.3f} "
-        f"prompted, {step.followed_dice:.3f} followed{dice}, {left / 60:.0f} min left"
+        f"of {status.phase}: loss {step.loss:.3f}, Dice {dice or 'unknown'}"
+        f"{held_out}, {left / 60:.0f} min left"
     )

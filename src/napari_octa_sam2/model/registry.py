@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from napari_octa_sam2.errors import ModelError
 
+PROMPTED, PROMPTLESS = "prompted", "promptless"
+
 _SITE = "https://dl.fbaipublicfiles.com/segment_anything_2"
 
 
@@ -33,6 +35,8 @@ class ModelEntry:
         Licence of the weights.
     notes : str
         When to choose it.
+    kind : {"prompted", "promptless"}
+        SAM 2 networks are prompted.
     """
 
     name: str
@@ -44,6 +48,7 @@ class ModelEntry:
     input_size: int
     licence: str
     notes: str = ""
+    kind: str = PROMPTED
 
     @property
     def filename(self) -> str:
@@ -122,19 +127,33 @@ _NANO = ModelEntry(
     notes="trained on synthetic OCTA and ROSSA; fast on a CPU, needs no network",
 )
 
+_AUTO = ModelEntry(
+    name="octa-auto",
+    title="OCTA auto (bundled)",
+    config="",
+    url=None,
+    sha256=None,
+    size_mb=4.1,
+    input_size=0,
+    licence="BSD-3-Clause",
+    notes="finds vessels and the FAZ without a prompt; synthetic OCTA and ROSSA",
+    kind=PROMPTLESS,
+)
+
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
     for entry in (
         _NANO,
+        _AUTO,
         *(_official("sam2.1", "092824", *size) for size in _SIZES),
         *(_official("sam2", "072824", *size) for size in _SIZES),
     )
 }
 
 
-def model_names() -> tuple[str, ...]:
-    """Return the names of all models, the bundled one first."""
-    return tuple(MODELS)
+def model_names(kind: str = PROMPTED) -> tuple[str, ...]:
+    """Return the names of all models of a kind, the bundled one first."""
+    return tuple(name for name, entry in MODELS.items() if entry.kind == kind)
 
 
 def get_entry(name: str) -> ModelEntry:

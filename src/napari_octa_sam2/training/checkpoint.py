@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.files import write_whole
-from napari_octa_sam2.training.parts import Trained
+from napari_octa_sam2.training.learner import Learner
 
 
 class Average:
@@ -22,17 +22,17 @@ class Average:
 
     Parameters
     ----------
-    trained : Trained
+    trained : Learner
     decay : float
         A step; less in the first steps, which are forgotten. 0 is no average.
     """
 
-    def __init__(self, trained: Trained, decay: float) -> None:
+    def __init__(self, trained: Learner, decay: float) -> None:
         self.decay, self.steps = decay, 0
         self.weights = _copied(trained.weights())
 
     @torch.no_grad()
-    def update(self, trained: Trained) -> None:
+    def update(self, trained: Learner) -> None:
         """Take in the weights after a step."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         decay = decay if self.decay else 0.0
@@ -44,7 +44,7 @@ class Average:
                 self.weights[key].copy_(value)
 
     @contextmanager
-    def in_place(self, trained: Trained) -> Iterator[None]:
+    def in_place(self, trained: Learner) -> Iterator[None]:
         """Put the average into the network for a while, for validation."""
         own = _copied(trained.weights())
         trained.load_weights(self.weights)

@@ -25,22 +25,14 @@ from napari_octa_sam2.training.compute import (
     precision_of,
     workers_context,
 )
-from napari_octa_sam2.training.config import ClipConfig, FitConfig, PromptConfig
+from napari_octa_sam2.training.config import ClipConfig, FitConfig
 from napari_octa_sam2.training.data.clips import Clip
 from napari_octa_sam2.training.data.scenes import Source
-from napari_octa_sam2.training.interaction import Interaction
-from napari_octa_sam2.training.losses import Criterion
-from napari_octa_sam2.training.parts import Trained, seed_all
+from napari_octa_sam2.training.learner import Learner, seed_all
 from napari_octa_sam2.training.schedule import Schedule, make_optimiser, set_rates
-from napari_octa_sam2.training.stream import (
-    INTERACTION,
-    PROMPTS,
-    ClipStream,
-    Share,
-    generator,
-)
+from napari_octa_sam2.training.stream import ClipStream, Share
 from napari_octa_sam2.training.tally import Walked
-from napari_octa_sam2.training.walk import walk
+from napari_octa_sam2.training.teacher import Walk
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -70,8 +62,7 @@ class Task:
     ----------
     source : Source
     clip : ClipConfig
-    prompts : PromptConfig
-    criterion : Criterion
+    walk : Walk
     config : FitConfig
     samples : int
         Number of training samples, which make an epoch.
@@ -79,8 +70,7 @@ class Task:
 
     source: Source
     clip: ClipConfig
-    prompts: PromptConfig
-    criterion: Criterion
+    walk: Walk
     config: FitConfig
     samples: int = 1
 
@@ -90,7 +80,7 @@ class Fitting:
 
     Parameters
     ----------
-    trained : Trained
+    trained : Learner
         Changed in place.
     task : Task
     file : Path
@@ -103,7 +93,7 @@ class Fitting:
 
     def __init__(
         self,
-        trained: Trained,
+        trained: Learner,
         task: Task,
         file: Path,
         best: Path,
@@ -199,7 +189,8 @@ class Fitting:
             for number, batch in enumerate(batches):
                 turn = self.step * config.accumulate + number
                 with precision_of(self.accelerator.device, config.precision):
-                    walked = self._walk(batch.to(self.accelerator.device), turn)
+                    clips = batch.to(self.accelerator.device)
+                    walked = self.task.walk(self.trained, clips, turn, self.share)
                 self._backward(walked, len(batches))
                 losses.append(walked.loss.detach())
         loss = self._mean_over_processes(torch.stack(losses).mean()).item()
@@ -227,25 +218,6 @@ class Fitting:
             walked.class_dice,
             factor,
             self._shared(time.monotonic() - began),
-        )
-
-    def _walk(self, batch: Clip, turn: int) -> Walked:
-        config = self.task.config
-        frames, objects = batch.images.shape[1], batch.masks.shape[1]
-        return walk(
-            self.trained.parts,
-            batch,
-            Interaction.draw(
-                frames, self.task.prompts, generator(config.seed, INTERACTION, turn)
-            ),
-            self.task.prompts,
-            self.task.criterion,
-            [
-                generator(config.seed, PROMPTS, number, index)
-                for number in self.share.numbers(config, turn)
-                for index in range(objects)
-            ],
-            checkpointing=config.checkpointing,
         )
 
     def _backward(self, walked: Walked, passes: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from napari_octa_sam2.model.tuned import HEAD as HEAD_KEYS
 from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.training.config import TrainedConfig
 from napari_octa_sam2.training.features import FeatureMemo
+from napari_octa_sam2.training.learner import Learner
 from napari_octa_sam2.training.walk import Parts
 
 # Names of modules and parameters of SAM 2 that belong to a part.
@@ -43,7 +43,7 @@ HEAD = "refinement"
 MEMORY = ("memory",)  # what `FitConfig.separate_updates` moves by followed slices
 
 
-class Trained(nn.Module):
+class Trained(Learner):
     """A network with its head, of which some weights are trained.
 
     Parameters
@@ -66,6 +66,7 @@ class Trained(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.refinement, self.config = network, refinement, config
+        self.batch_statistics = config.batch_statistics
         network.requires_grad_(False)
         if refinement is not None:
             refinement.requires_grad_(False)
@@ -80,7 +81,7 @@ class Trained(nn.Module):
             self.dense_head = dense_head_for(network)
             rate = max(config.parts.values())
             self.groups["dense head"] = (rate, list(self.dense_head.parameters()))
-        self.keys = frozenset(self._changing())
+        self.keys = frozenset(self.changing())
 
     @property
     def parts(self) -> Parts:
@@ -103,28 +104,11 @@ class Trained(nn.Module):
         ]
 
     def set_training(self, mode: bool) -> None:
-        """Switch between training and use; what is not trained is always in use.
-
-        Statistics of batch normalisation follow the configuration.
-        """
-        self.train(mode)
+        """Switch between training and use; what is not trained is always in use."""
+        super().set_training(mode)
         for part in self.network.children():
-            part.train(mode and any(p.requires_grad for p in part.parameters()))
-        if not self.config.batch_statistics:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return what training changes, by its name in `state_dict`."""
-        state = self.state_dict()
-        return {key: state[key] for key in sorted(self.keys)}
-
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Put back what `weights` returned."""
-        state = self.state_dict()
-        for key, value in weights.items():
-            state[key].copy_(value)
+            if not any(p.requires_grad for p in part.parameters()):
+                part.eval()
 
     def changed(self, network: Any, refinement: Any) -> dict[str, Tensor]:
         """Return what training changed, as `model.tuned.write_tuned` takes it.
@@ -191,21 +175,8 @@ class Trained(nn.Module):
             )
         return list(self.refinement.parameters())
 
-    def _changing(self) -> Iterable[str]:
-        yield from (n for n, p in self.named_parameters() if p.requires_grad)
-        if self.config.batch_statistics:
-            yield from (n for n, _ in self.named_buffers() if "running_" in n)
-
 
 def dense_head_for(network: Any) -> nn.Module:
     """Return a linear map from a network's finest features to all classes."""
     channels = network.sam_mask_decoder.conv_s0.out_channels
     return nn.Conv2d(channels, len(SEGMENTABLE), 1)
-
-
-def seed_all(*numbers: int) -> None:
-    """Seed PyTorch's generators by several numbers."""
-    state = 0
-    for number in numbers:
-        state = (state * 1_000_003 + number + 1) % (2**63 - 1)
-    torch.manual_seed(state)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_octa_sam2.errors import ReadError, TrainingError
 from napari_octa_sam2.files import write_whole
@@ -23,6 +23,9 @@ from napari_octa_sam2.training.data.scenes import Sample, Source
 from napari_octa_sam2.training.data.splits import Split, hold_out
 from napari_octa_sam2.training.folder import TrainingFolder
 from napari_octa_sam2.training.recipe import Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from napari_octa_sam2.training.teacher import Teacher
 
 GIVEN, VOLUMES, PROJECTIONS = "given", "phantom volumes", "phantom projections"
 
@@ -86,6 +89,8 @@ def make_plan(
             counts = describe(split)
         except ReadError as error:
             problems.append(Problem("", str(error), fatal=True))
+    if counts and is_promptless(recipe):
+        problems += _classes_missing(recipe, counts["training"]["classes"])
     return Plan(recipe, problems, counts)
 
 
@@ -163,6 +168,39 @@ def make_source(data: DataConfig, training: Sequence[Sample], seed: int) -> Sour
     if not parts:
         raise TrainingError("expected something to learn from, found an empty data.mix")
     return parts[0][0] if len(parts) == 1 else Mixture(tuple(parts))
+
+
+def teacher_of(recipe: Recipe) -> Teacher:
+    """Return what trains the kind of network that a recipe has."""
+    if is_promptless(recipe):
+        from napari_octa_sam2.training.promptless import PromptlessTeacher
+
+        return PromptlessTeacher(recipe)
+    from napari_octa_sam2.training.prompted import PromptedTeacher
+
+    return PromptedTeacher(recipe)
+
+
+def is_promptless(recipe: Recipe) -> bool:
+    """Return whether a recipe trains a network that needs no prompts."""
+    from napari_octa_sam2.model.promptless import model
+
+    return recipe.network is not None or model.is_promptless(recipe.model)
+
+
+def _classes_missing(recipe: Recipe, found: Collection[str]) -> Iterator[Problem]:
+    """Yield a problem where a promptless network would learn from data alone."""
+    from napari_octa_sam2.training.promptless import PromptlessTeacher
+
+    wanted = PromptlessTeacher(recipe).classes
+    synthetic = any(set(phase.data.mix) != {GIVEN} for phase in recipe.phases)
+    if not synthetic and not set(wanted) & set(found):
+        text = (
+            f"expected labels of {', '.join(wanted)} in the data, found "
+            f"{', '.join(found) or 'none'}; give the objects these classes, or choose "
+            "another network"
+        )
+        yield Problem("", text, fatal=True)
 
 
 def _missing_trackers(recipe: Recipe) -> Iterator[Problem]:

@@ -8,8 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_octa_sam2.errors import TrainingError
+from napari_octa_sam2.errors import ModelError, TrainingError
 from napari_octa_sam2.model.adapters.config import AdapterConfig
+from napari_octa_sam2.model.appearance import Appearance
+from napari_octa_sam2.model.promptless.config import NetworkConfig
 from napari_octa_sam2.training.config import (
     ClipConfig,
     DataConfig,
@@ -22,6 +24,7 @@ from napari_octa_sam2.training.config import (
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+DEFAULT_MODEL = "octa-nano"
 SECTIONS = ("data", "clip", "prompts", "trained", "loss", "fit")
 WRONG = (ValueError, TypeError)  # a list or a number in the place of settings
 
@@ -56,6 +59,8 @@ class Recipe:
         weights.
     config : str
         Configuration of the network, where it is no model of the registry.
+    network : NetworkConfig, optional
+        A promptless network that begins from random weights, in place of SAM 2.
     input_size : int
         Side of the network's input in pixels; 0 for the model's own.
     new_head : tuple of int
@@ -73,8 +78,9 @@ class Recipe:
     name: str
     phases: tuple[Phase, ...]
     about: str = ""
-    model: str = "octa-nano"
+    model: str = DEFAULT_MODEL
     config: str = ""
+    network: NetworkConfig | None = None
     input_size: int = 0
     new_head: tuple[int, ...] = ()
     class_points: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -86,6 +92,14 @@ class Recipe:
         from omegaconf import OmegaConf
 
         return OmegaConf.to_yaml(OmegaConf.create(_plain(asdict(self))))
+
+
+def look_of(phase: Phase) -> Appearance:
+    """Return how slices look to the network that a phase trains."""
+    data = phase.data
+    return Appearance(
+        data.window, data.colours, data.projections if data.as_channels else ()
+    )
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -133,6 +147,11 @@ def read_recipe(
         sections = {k: v for k, v in wanted.items() if k in SECTIONS}
         phases = content.pop("phases", None) or [{}]
         common = {k: content.pop(k) for k in SECTIONS if k in content}
+        if "kind" in (top.get("network") or {}):
+            # another network, from random weights: the settings were not its own
+            before = content.get("network") or {}
+            kept = {k: v for k, v in before.items() if k != "settings"}
+            content.update({"model": "", "network": kept})
         values = OmegaConf.merge(content, top)
         values.phases = [OmegaConf.merge(common, phase, sections) for phase in phases]
         plain: Any = OmegaConf.to_container(values, resolve=True)
@@ -143,7 +162,7 @@ def read_recipe(
     plain = _without_none(plain)
     plain.setdefault("name", file.stem)
     if model is not None:
-        if not plain.get("model", "octa-nano"):
+        if not plain.get("model", DEFAULT_MODEL) and not plain.get("network"):
             raise TrainingError(
                 f"the recipe {plain['name']} begins from random weights: leave out the "
                 f"model {model}"
@@ -181,7 +200,7 @@ def _validated(plain: Mapping[str, Any], file: Path) -> Recipe:
 
     kinds: tuple[Any, ...] = (
         *(Recipe, Phase, DataConfig, ClipConfig, PromptConfig),
-        *(TrainedConfig, AdapterConfig, LossConfig, FitConfig),
+        *(TrainedConfig, AdapterConfig, LossConfig, FitConfig, NetworkConfig),
     )
     for kind in kinds:
         kind.__pydantic_config__ = ConfigDict(extra="forbid")
@@ -194,6 +213,13 @@ def _validated(plain: Mapping[str, Any], file: Path) -> Recipe:
             f"the recipe {file.stem} has a wrong setting {where.removeprefix('0.')}: "
             f"{first['msg']}, found {first['input']!r}"
         ) from None
+    except ModelError as error:
+        raise TrainingError(f"the recipe {file.stem}: {error}") from None
+    if recipe.network is not None and recipe.model:
+        raise TrainingError(
+            f"expected a network from random weights or a model to go on from, found "
+            f"both ({recipe.network.kind} and {recipe.model}); leave out one of them"
+        )
     names = [phase.name for phase in recipe.phases]
     if len(set(names)) < len(names) or not set(recipe.averaged) <= set(names):
         raise TrainingError(

@@ -8,24 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from napari_octa_sam2 import __version__
 from napari_octa_sam2.files import file_sha256, write_whole
-from napari_octa_sam2.model.appearance import appearance_of
-from napari_octa_sam2.model.loading import (
-    LoadedModel,
-    build_network,
-    find_config,
-    load_model,
-)
-from napari_octa_sam2.model.tuned import HEAD, Origin, put_weights, write_tuned
 from napari_octa_sam2.tables import piped
 from napari_octa_sam2.training.data.problems import hashes
 from napari_octa_sam2.training.data.splits import Split
@@ -34,12 +24,12 @@ from napari_octa_sam2.training.folder import (
     TrainingFolder,
     read_columns,
 )
-from napari_octa_sam2.training.parts import Trained
+from napari_octa_sam2.training.learner import Learner
 from napari_octa_sam2.training.recipe import Phase, Recipe
+from napari_octa_sam2.training.teacher import Teacher
 
 CURVE_POINTS = 30
 CURVES = ("loss", "prompted_dice", "followed_dice", "class_dice")
-CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
 PACKAGES = ("torch", "sam2", "peft", "accelerate", "numpy")
 
 
@@ -72,88 +62,24 @@ def write_record(folder: TrainingFolder, recipe: Recipe, split: Split) -> None:
 def write_result(
     folder: TrainingFolder,
     recipe: Recipe,
-    trained: Trained,
-    base: LoadedModel | None,
+    teacher: Teacher,
+    trained: Learner,
     status: Status,
 ) -> None:
-    """Write the model, its settings, its record and its card into ``model/``.
-
-    A network trained from random weights is written whole, in half precision; of a
-    fine-tuned one, what was trained.
-    """
-    stem = recipe.name if base is None else f"{_bare(base.name)}-{recipe.name}"
+    """Write the model, its settings, its record and its card into ``model/``."""
     folder.model.mkdir(exist_ok=True)
-    file = folder.model / f"{stem}.safetensors"
+    file = folder.model / f"{teacher.stem}.safetensors"
     write_whole(file.with_suffix(".recipe.yaml"), recipe.to_yaml())
-    if base is None:
-        whole = trained.network.state_dict()
-        if trained.refinement is not None:
-            head = trained.refinement.state_dict()
-            whole |= {HEAD + key: value for key, value in head.items()}
-        halves = {k: _half(v).cpu().contiguous() for k, v in whole.items()}
-        write_whole(file, save(halves))
-        config = find_config(recipe.config).read_text("utf-8")
-        write_whole(file.with_suffix(".yaml"), config)
-    else:
-        before = load_base(recipe)
-        changed = trained.changed(before.network, before.refinement)
-        write_tuned(file, changed, origin_of(recipe, trained, before))
+    teacher.write(file, trained)
     record = _record(folder, recipe, status) | {
         "sha256": file_sha256(file),
         "bytes": file.stat().st_size,
         "model": None
-        if base is None
-        else {"name": recipe.model, "sha256": base.sha256},
+        if teacher.base is None
+        else {"name": recipe.model, "sha256": teacher.base["sha256"]},
     }
     write_whole(file.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     write_whole(file.with_suffix(".md"), _card(recipe, record, folder))
-
-
-def load_base(recipe: Recipe) -> LoadedModel:
-    """Return the model that a recipe fine-tunes, as it was, at the size of its use."""
-    return load_model(
-        recipe.model,
-        config=recipe.config or None,
-        input_size=recipe.input_size or None,
-    )
-
-
-def as_used(recipe: Recipe, trained: Trained) -> LoadedModel:
-    """Return a network in training as users would load it."""
-    if not recipe.model:
-        network = build_network(recipe.config).to(_device(trained))
-        network.load_state_dict(trained.network.state_dict())
-        return LoadedModel(network, recipe.name, "", trained.refinement)
-    base = load_base(recipe)
-    origin = origin_of(recipe, trained, base)
-    changed = trained.changed(base.network, base.refinement)
-    head = put_weights(
-        Path(recipe.name), origin, base.network, base.refinement, changed
-    )
-    for part in (base.network, head):
-        if part is not None:
-            part.to(_device(trained))
-    return LoadedModel(base.network, recipe.name, "", head)
-
-
-def _device(trained: Trained) -> torch.device:
-    device: torch.device = next(trained.network.parameters()).device
-    return device
-
-
-def origin_of(recipe: Recipe, trained: Trained, base: LoadedModel) -> Origin:
-    """Return what fine-tuned weights say of themselves."""
-    head = () if base.refinement is not None else recipe.new_head
-    return Origin(
-        base=recipe.model,
-        base_sha256=base.sha256,
-        config=recipe.config,
-        input_size=recipe.input_size,
-        adapter=trained.config.adapter,
-        head=head,
-        appearance=appearance_of(trained.network),
-        class_points=getattr(trained.network, "class_points", {}),
-    )
 
 
 def _record(folder: TrainingFolder, recipe: Recipe, status: Status) -> dict[str, Any]:
@@ -198,16 +124,6 @@ def _environment() -> dict[str, Any]:
         "python": platform.python_version(),
         **packages,
     }
-
-
-def _bare(name: str) -> str:
-    """Return a model's name without the suffix that a checkpoint has."""
-    suffix = next((s for s in CHECKPOINT_SUFFIXES if name.endswith(s)), "")
-    return name.removesuffix(suffix)
-
-
-def _half(weight: Tensor) -> Tensor:
-    return weight.half() if weight.is_floating_point() else weight
 
 
 def _curves(folder: TrainingFolder, phases: Sequence[Phase]) -> dict[str, Any]:

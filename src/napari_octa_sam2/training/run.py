@@ -19,14 +19,6 @@ from torch import Tensor
 
 from napari_octa_sam2.errors import OctaError, TrainingError
 from napari_octa_sam2.files import write_whole
-from napari_octa_sam2.model.appearance import Appearance
-from napari_octa_sam2.model.class_points import ask_by_points
-from napari_octa_sam2.model.loading import (
-    LoadedModel,
-    build_network,
-    build_refinement,
-)
-from napari_octa_sam2.model.refinement import RefinementHead
 from napari_octa_sam2.training.checkpoint import save_weights
 from napari_octa_sam2.training.config import ClipConfig
 from napari_octa_sam2.training.data.splits import Split
@@ -37,24 +29,20 @@ from napari_octa_sam2.training.folder import (
     append_row,
     read_columns,
 )
-from napari_octa_sam2.training.losses import Criterion
-from napari_octa_sam2.training.parts import Trained, seed_all
-from napari_octa_sam2.training.plan import GIVEN, find_split, make_source
+from napari_octa_sam2.training.learner import Learner, seed_all
+from napari_octa_sam2.training.plan import GIVEN, find_split, make_source, teacher_of
 from napari_octa_sam2.training.recipe import Phase, Recipe, read_recipe
 from napari_octa_sam2.training.record import (
-    as_used,
-    load_base,
     mean_weights,
     write_record,
     write_result,
 )
-from napari_octa_sam2.training.validation import judge, write_picture
+from napari_octa_sam2.training.validation import write_picture
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-INPUT_STEP = 32  # sides of the input are multiples of it
 LOCK_WAIT = 10.0  # seconds; workers of a killed process hold it a little longer
 DEPTH_SAMPLES = 8  # looked at to know how many slices samples have
 
@@ -125,7 +113,7 @@ class _Run:
         self.main = bool(self.accelerator.is_main_process)
         self._tell()
         self.split = Split((), ())
-        self.base: LoadedModel | None = None
+        self.teacher = teacher_of(recipe)
 
     def reports(self) -> Iterator[Report]:
         if self.folder.weights() is not None:
@@ -140,7 +128,7 @@ class _Run:
             self.split = find_split(self.recipe.given, data)
         if self.main:
             write_record(self.folder, self.recipe, self.split)
-        trained: Trained | None = None
+        trained: Learner | None = None
         for phase in self.recipe.phases:
             done = self._done(phase)
             if done.exists() and phase is not self.recipe.phases[-1]:
@@ -158,7 +146,7 @@ class _Run:
         assert trained is not None
         self._put_result(trained)
         if self.main:
-            write_result(self.folder, self.recipe, trained, self.base, self.status)
+            write_result(self.folder, self.recipe, self.teacher, trained, self.status)
         self._tell(state="finished", message="")
 
     def fail(self, error: BaseException) -> None:
@@ -173,14 +161,13 @@ class _Run:
     def close(self) -> None:
         self.accelerator.end_training()
 
-    def _fit(self, trained: Trained, phase: Phase) -> Iterator[Report]:
+    def _fit(self, trained: Learner, phase: Phase) -> Iterator[Report]:
         fitting = Fitting(
             trained,
             Task(
                 make_source(phase.data, self.split.training, phase.fit.seed),
                 self._fitting_clip(phase),
-                phase.prompts,
-                Criterion(phase.loss),
+                self.teacher.walk(phase),
                 phase.fit,
                 samples=max(1, len(self.split.training)),
             ),
@@ -218,46 +205,23 @@ class _Run:
             return
         fitting.settle()
 
-    def _ready(self, phase: Phase) -> Trained:
+    def _ready(self, phase: Phase) -> Learner:
         """Return the network as it is before a phase."""
-        recipe = self.recipe
         seed_all(phase.fit.seed)
-        if recipe.model:
-            self.base = load_base(recipe)
-            fitting = self._input_size(phase.clip, self.base.input_size)
-            if fitting != self.base.input_size:
-                self.base = load_base(replace(recipe, input_size=fitting))
-            network, head = self.base.network, self.base.refinement
-        else:
-            network = build_network(recipe.config, input_size=phase.clip.size or None)
-            head = build_refinement(recipe.config)
-        if recipe.new_head and head is None:
-            head = RefinementHead(recipe.new_head)
-        network.appearance = look_of(phase)
-        if recipe.class_points and not getattr(network, "classes", ()):
-            ask_by_points(network, recipe.class_points)
-        trained = Trained(network, head, phase.trained, dense=bool(phase.loss.classes))
-        if phase.clip.repeats:
-            trained.keep_features(phase.fit.feature_mb)
-        self._put(trained, self._left_by(recipe.phases[: recipe.phases.index(phase)]))
+        trained = self.teacher.ready(phase, self.split.training)
+        phases = self.recipe.phases
+        self._put(trained, self._left_by(phases[: phases.index(phase)]))
         return trained
 
     def _fitting_clip(self, phase: Phase) -> ClipConfig:
         """Return clips that are no longer than the samples, where all are given."""
-        clip = phase.clip
+        clip = self.teacher.clip(phase)
         if set(phase.data.mix) != {GIVEN} or clip.frames == 1:
             return clip
         looked_at = self.split.training[:DEPTH_SAMPLES]
         deepest = max(len(sample.read().images) for sample in looked_at)
         frames = min(clip.frames, deepest)
         return replace(clip, frames=frames, least_frames=min(clip.least_frames, frames))
-
-    def _input_size(self, clip: ClipConfig, whole: int) -> int:
-        """Return the side of the input at which clips are seen as slices will be."""
-        if clip.size or not clip.crop or not self.split.training:
-            return clip.size or whole
-        side: int = max(self.split.training[0].read().images.shape[-2:])
-        return max(2, round(clip.native * whole / side / INPUT_STEP)) * INPUT_STEP
 
     def _left_by(self, phases: Sequence[Phase]) -> dict[str, Tensor]:
         """Return the weights that phases, trained in this order, have left."""
@@ -269,7 +233,7 @@ class _Run:
     def _done(self, phase: Phase) -> Path:
         return self.folder.path / f"{phase.name}.safetensors"
 
-    def _put_result(self, trained: Trained) -> None:
+    def _put_result(self, trained: Learner) -> None:
         """Put the result into the network: the last weights, or a mean of several."""
         phases = self.recipe.phases
         names = self.recipe.averaged or (phases[-1].name,)
@@ -283,16 +247,16 @@ class _Run:
         self._put(trained, ends[-1] | mean)
         trained.set_training(False)
 
-    def _put(self, trained: Trained, weights: dict[str, Tensor]) -> None:
+    def _put(self, trained: Learner, weights: dict[str, Tensor]) -> None:
         """Put weights into a network, without those of helpers that it has not."""
         own = trained.state_dict()
         trained.load_weights({k: v for k, v in weights.items() if k in own})
 
-    def _validation(self, trained: Trained, phase: Phase) -> Callable[[int], float]:
+    def _validation(self, trained: Learner, phase: Phase) -> Callable[[int], float]:
         def validate(step: int) -> float:
             self._tell(message="validating")
-            model = as_used(self.recipe, trained)
-            judged = list(judge(model, self.split.validation, phase.clip))
+            samples = self.split.validation
+            judged = list(self.teacher.judge(trained, samples, phase.clip))
             if not judged:
                 raise TrainingError(
                     "expected labels in the samples to validate on, found none of "
@@ -334,14 +298,6 @@ def keep_rows(file: Path, phase: str, step: int) -> None:
         writer.writeheader()
         writer.writerows(kept)
         write_whole(file, text.getvalue())
-
-
-def look_of(phase: Phase) -> Appearance:
-    """Return how slices look to the network that a phase trains."""
-    data = phase.data
-    return Appearance(
-        data.window, data.colours, data.projections if data.as_channels else ()
-    )
 
 
 @contextlib.contextmanager

@@ -35,6 +35,8 @@ class Criterion:
     Parameters
     ----------
     config : LossConfig
+    prompted : bool
+        Whether there are masks of prompted objects; else whole classes alone.
 
     Raises
     ------
@@ -42,13 +44,17 @@ class Criterion:
         If a loss is unknown, has a negative weight, or there is none.
     """
 
-    def __init__(self, config: LossConfig) -> None:
+    def __init__(self, config: LossConfig, *, prompted: bool = True) -> None:
         self.config = config
         known = {*MASK_LOSSES, *IOU_LOSSES, SCORE_LOSS}
         self.shown = _used(config.shown, known)
         self.grid = _used(config.grid, known)
         self.classes = _used(config.classes, set(MASK_LOSSES))
-        if not self.shown and not self.grid:
+        if not prompted and not self.classes:
+            raise TrainingError(
+                "expected a loss of whole classes, found none; give loss.classes"
+            )
+        if prompted and not self.shown and not self.grid:
             raise TrainingError(
                 "expected a loss of the masks, found none; give loss.shown or loss.grid"
             )
