@@ -293,3 +293,8 @@ def test_diameters_do_not_run_along_other_vessels():
     assert distance_transform_edt(crossing).max() < 4.5
     assert network.diameters.max() < 2 * (2 * 4.5 + 1)
     assert np.median(network.diameters) == pytest.approx(5, rel=0.1)
+
+
+def test_a_ring_of_three_pixels_is_no_vessel() -> None:
+    mask = np.array([[0, 0, 1], [1, 1, 0], [0, 1, 0]], bool)
+    assert vessel_network(mask, (1.0, 1.0)).length == 0
