@@ -1,0 +1,1 @@
+"""Segmentation without a click: prompts are made of vessel maps."""
