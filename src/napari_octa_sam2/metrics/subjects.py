@@ -245,25 +245,10 @@ def _of_file(path: Path) -> Subject:
 
 
 def _of_project(path: Path) -> Subject:
-    from napari_octa_sam2.project.document import Document
-    from napari_octa_sam2.project.store import SUFFIX, read_project
+    from napari_octa_sam2.project.reading import read_document
+    from napari_octa_sam2.project.store import SUFFIX
 
-    damage: list[str] = []
-    about, events = read_project(path, damage.append)
-    if damage:
-        raise ReadError(
-            f"expected a project whose changes are all there, found {damage[0]}; open "
-            "it once, and look at what is left of it"
-        )
-    document = Document(about.shape)
-    try:
-        for event in events:
-            document.follow(event)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReadError(
-            f"{path}: expected a journal of changes, found a malformed one "
-            f"({type(error).__name__}: {error}); open the project once to repair it"
-        ) from error
+    about, document = read_document(path, _refuse_damage)
     objects = document.prompts.objects
     labels = LabelSet(
         document.volume(),
@@ -272,6 +257,13 @@ def _of_project(path: Path) -> Subject:
     )
     name = path.name.removesuffix(SUFFIX)
     return Subject(name, {"project": labels}, about.geometry, source=path)
+
+
+def _refuse_damage(trouble: str) -> None:
+    raise ReadError(
+        f"expected a project whose changes are all there, found {trouble}; open it "
+        "once, and look at what is left of it"
+    )
 
 
 def _of_volume(path: Path, name: str | None) -> Subject | None:

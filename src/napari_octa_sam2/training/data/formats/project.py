@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_octa_sam2.errors import ReadError
 from napari_octa_sam2.project.about import About, read_about
-from napari_octa_sam2.project.document import Document
-from napari_octa_sam2.project.store import JOURNAL, SUFFIX, read_project
+from napari_octa_sam2.project.reading import read_document
+from napari_octa_sam2.project.store import JOURNAL, SUFFIX
 from napari_octa_sam2.training.config import DataConfig
 from napari_octa_sam2.training.data.formats.annotated import sparse_scene
 from napari_octa_sam2.training.data.formats.building import folders_in, scaled
@@ -61,16 +61,7 @@ def _source_files(about: About) -> list[Path]:
 
 
 def _read_project(path: Path, window: tuple[float, float]) -> Scene:
-    about, events = read_project(path)
-    document = Document(about.shape)
-    try:
-        for event in events:
-            document.follow(event)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReadError(
-            f"{path}: expected a journal of changes, found a malformed one "
-            f"({type(error).__name__}: {error}); open the project once to repair it"
-        ) from error
+    about, document = read_document(path)
     volume = _volume(path, about)
     classes = {o.id: o.cls for o in document.prompts.objects}
     pictures = scaled(Path(str(about.source)), volume.data, window)
