@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_octa_sam2.errors import VolumeError
-from napari_octa_sam2.metrics.agreement.overlap import dice_matrix, kappa
+from napari_octa_sam2.metrics.agreement.overlap import kappa
 
 
 def labelled(table) -> tuple[np.ndarray, np.ndarray]:
@@ -61,32 +61,9 @@ def test_one_label_everywhere_has_no_kappa():
     assert kappa(empty, empty + 1) == 0
 
 
-def test_dice_of_three_graders():
-    base = np.zeros((1, 10, 10), np.uint8)
-    graders = {name: base.copy() for name in "abc"}
-    graders["a"][0, 0] = 1
-    graders["b"][0, 0, 5:] = 2
-    graders["c"][0, 1] = 1
-    names, matrix = dice_matrix(graders)
-    assert names == ("a", "b", "c")
-    np.testing.assert_allclose(matrix, [[1, 2 / 3, 0], [2 / 3, 1, 0], [0, 0, 1]])
-    _, ones = dice_matrix(graders, [1])
-    np.testing.assert_allclose(ones, np.eye(3))
-    _, twos = dice_matrix(graders, [2])
-    np.testing.assert_allclose(twos, [[1, 0, 1], [0, 1, 0], [1, 0, 1]])
-
-
 def test_what_cannot_be_compared_is_refused():
     labels = np.ones((2, 3), np.uint8)
-    with pytest.raises(VolumeError, match="at least two graders, found only"):
-        dice_matrix({"only": labels})
-    with pytest.raises(VolumeError, match="found none"):
-        dice_matrix({})
-    with pytest.raises(VolumeError, match="same shape"):
-        dice_matrix({"a": labels, "b": labels.T})
     for bad in (labels.astype(float), -labels.astype(int), labels[:0]):
-        with pytest.raises(VolumeError, match="labels as integers from 0"):
-            dice_matrix({"a": labels, "b": bad})
         with pytest.raises(VolumeError, match="labels as integers from 0"):
             kappa(labels, bad)
     with pytest.raises(VolumeError, match="labels of one shape"):

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from napari_octa_sam2.metrics.biomarkers.texture import (
-    GAP_BOXES,
     box_counts,
     fractal_dimension,
     lacunarity,
-    lacunarity_curve,
 )
 
 
@@ -95,14 +93,6 @@ def test_the_definition_box_by_box(weighted):
     expected = np.mean(np.square(masses)) / np.mean(masses) ** 2
     weights = region if weighted else None
     assert lacunarity(mask, (4, 3), weights) == pytest.approx(expected)
-
-
-def test_the_curve_falls_to_one():
-    mask = np.random.default_rng(2).random((200, 200)) < 0.1
-    curve = lacunarity_curve(mask)
-    assert curve.shape == (len(GAP_BOXES),)
-    assert (np.diff(curve) < 0).all()
-    assert 1 < curve[-1] < 1.02
 
 
 def test_a_box_larger_than_the_map():

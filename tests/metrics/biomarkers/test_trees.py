@@ -8,7 +8,6 @@ import pytest
 from napari_octa_sam2.errors import VolumeError
 from napari_octa_sam2.metrics.biomarkers.network import vessel_network
 from napari_octa_sam2.metrics.biomarkers.trees import (
-    diameter_histogram,
     volume_figures,
 )
 from napari_octa_sam2.metrics.definitions.volumes import VOLUMES
@@ -103,27 +102,6 @@ def test_nothing_to_measure(specks):
     for key in ("diameter_mean_3d", "junctions_per_length_3d", "tortuosity_3d"):
         assert "found none" in figures[key].why_not
     assert set(figures) == set(VOLUMES)
-
-
-def test_a_histogram_of_diameters():
-    mask = np.zeros((20, 60, 60), bool)
-    mask[8:12, 10:14] = True
-    mask[6:14, 30:38, :30] = True
-    network = vessel_network(mask, CUBE.spacing)
-    edges, lengths = diameter_histogram(network, [0, 0.03, 0.06, 0.12])
-    np.testing.assert_allclose(edges, [0, 0.03, 0.06, 0.12])
-    assert lengths == pytest.approx([0, 0.6, 0.3], abs=0.03)
-    edges, lengths = diameter_histogram(network, 8)
-    assert edges.shape == (9,)
-    assert edges[-1] == pytest.approx(network.diameters.max())
-    assert lengths.sum() == pytest.approx(network.length)
-
-
-def test_a_histogram_of_nothing():
-    network = vessel_network(np.zeros((4, 4, 4), bool), CUBE.spacing)
-    edges, lengths = diameter_histogram(network, 3)
-    assert lengths.tolist() == [0, 0, 0]
-    assert (np.diff(edges) > 0).all()
 
 
 def test_what_does_not_belong_together_is_refused():

@@ -1,54 +1,15 @@
-"""Overlap of the labels of several graders, and agreement beyond chance."""
+"""Agreement of the labels of graders beyond chance."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from itertools import combinations
+from collections.abc import Collection
 
 import numpy as np
 
 from napari_octa_sam2.errors import VolumeError
-from napari_octa_sam2.metrics.segmentation.overlap import dice
 
 MOST_CATEGORIES = 1000
-
-
-def dice_matrix(
-    graders: Mapping[str, np.ndarray], ids: Collection[int] | None = None
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the Dice coefficient of each grader with each other.
-
-    Parameters
-    ----------
-    graders : mapping of str to numpy.ndarray
-        Labels of each, of one shape.
-    ids : collection of int, optional
-        Labels of one object or class; by default all but 0.
-
-    Returns
-    -------
-    names : tuple of str
-    matrix : numpy.ndarray
-        Symmetric, 1 on the diagonal, shape ``(graders, graders)``.
-
-    Raises
-    ------
-    VolumeError
-        If there are fewer than two graders, shapes differ, or labels are no integers.
-    """
-    names = tuple(graders)
-    require_several(names)
-    for labels in graders.values():
-        require_labels(labels)
-    masks = [
-        labels != 0 if ids is None else np.isin(labels, list(ids))
-        for labels in graders.values()
-    ]
-    matrix = np.eye(len(names))
-    for i, j in combinations(range(len(names)), 2):
-        matrix[i, j] = matrix[j, i] = dice(masks[i], masks[j])
-    return names, matrix
 
 
 def kappa(a: np.ndarray, b: np.ndarray) -> float:

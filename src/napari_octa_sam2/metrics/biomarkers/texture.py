@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 BOXES = (2, 4, 8, 16, 32)  # pixels
-GAP_BOXES = (2, 3, 4, 6, 8, 11, 16, 23, 32)  # pixels, of a curve of lacunarity
 
 
 def box_counts(
@@ -89,15 +88,6 @@ def lacunarity(
         mass = mass[_box_sums(weights >= 0.5, box) == box[0] * box[1]]
     mean = mass.mean() if mass.size else 0.0
     return float((mass.astype(float) ** 2).mean() / mean**2) if mean else float("nan")
-
-
-def lacunarity_curve(
-    mask: np.ndarray,
-    boxes: Sequence[int] = GAP_BOXES,
-    weights: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the lacunarity at each size of a square box; see `lacunarity`."""
-    return np.array([lacunarity(mask, (box, box), weights) for box in boxes])
 
 
 def _box_sums(mask: np.ndarray, box: tuple[int, int]) -> np.ndarray:

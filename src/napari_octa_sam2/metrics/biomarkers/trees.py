@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from napari_octa_sam2.errors import VolumeError
@@ -61,32 +59,6 @@ def volume_figures(
     bent = tortuosity(network, network.branches.length)
     values["tortuosity_3d"] = NO_BRANCH if bent is None else bent
     return as_figures(values, VOLUMES, geometry.unit)
-
-
-def diameter_histogram(
-    network: Network, bins: int | Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return how much length of centre line has which diameter.
-
-    Parameters
-    ----------
-    network : Network
-    bins : int or sequence of float
-        Their number, from 0 to the largest diameter, or their edges, in the unit of
-        the spacing.
-
-    Returns
-    -------
-    edges : numpy.ndarray
-        Shape ``(bins + 1,)``.
-    lengths : numpy.ndarray
-        Shape ``(bins,)``, in the unit of the spacing.
-    """
-    largest = float(network.diameters.max(initial=0)) or float(max(network.spacing))
-    lengths, edges = np.histogram(
-        network.diameters, bins, range=(0, largest), weights=network.lengths
-    )
-    return edges, lengths
 
 
 def _amounts(mask: np.ndarray, network: Network, voxels: int) -> dict[str, float | str]:

@@ -95,10 +95,6 @@ class SliceTally:
                 changed.append(index)
         return changed
 
-    def dice_by_slice(self) -> dict[int, float]:
-        """Return the Dice of each slice on which prediction or truth is not empty."""
-        return {index: row["dice"] for index, row in sorted(self._slices.items())}
-
     def results(self) -> Results:
         """Return the overlap of objects, of all, and the Dice of each slice.
 
