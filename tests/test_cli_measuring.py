@@ -14,10 +14,17 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from napari_octa_sam2 import ScanGeometry, make_phantom, write_labels
+from napari_octa_sam2 import (
+    LabelSet,
+    OctaVolume,
+    ScanGeometry,
+    make_phantom,
+    write_labels,
+)
 from napari_octa_sam2.cli import app
 from napari_octa_sam2.cli.measuring import parse_classes, parse_spacing
 from napari_octa_sam2.volume.phantom.records import PhantomConfig
+from napari_octa_sam2.volume.writers import write_image
 
 PITCH = 0.03
 SCAN = ScanGeometry((1.0, PITCH, PITCH), "mm")
@@ -302,6 +309,25 @@ def test_agree_compares_files_without_biomarkers(run: Run, graders: list[Path]) 
     classes = ["--class", "1=vein", "--class", "2=vein", "--class", "3=vein"]
     told = told_by(run("agree", *files, "--no-biomarkers", "--json", *classes))
     assert {row["class"] for row in told["rows"]["graders"]} == {"all", "vein"}
+
+
+def test_agree_takes_one_kind_of_labels(run: Run, tmp_path: Path) -> None:
+    paths = []
+    for name, width in (("ann", 4), ("bob", 8)):
+        labels = {
+            cls: LabelSet((drawn(width) == i).astype(np.uint8), classes={1: cls})
+            for i, cls in CLASSES.items()
+        }
+        volume = OctaVolume(drawn(width), SCAN, labels=labels, name=name)
+        paths.append(write_image(tmp_path / f"{name}.ome.zarr", volume))
+    told = told_by(run("agree", *paths, "--labels", "artery", "--json"))
+    assert row_of(told, "graders", **{"class": "artery"})["dice"] == pytest.approx(
+        2 * 4 / (4 + 8)
+    )
+    text = error_of(run("agree", *paths))
+    assert "found FAZ, artery, vein; choose with --labels NAME" in text
+    text = error_of(run("agree", *paths, "--labels", "AV"))
+    assert "labels called 'AV', found FAZ, artery, vein" in text
 
 
 def test_agree_tells_who_misses_a_scan(run: Run, graders: list[Path]) -> None:

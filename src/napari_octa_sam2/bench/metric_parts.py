@@ -39,7 +39,7 @@ def _plane(scan: Scan, repeats: int, *, classes: Mapping[int, str]) -> Answer:
     from napari_octa_sam2.metrics.biomarkers.measurement import MeasureSettings
 
     plane = scan.prediction.max(0, keepdims=True)
-    settings = MeasureSettings(("whole",), volume=False, objects=False)
+    settings = MeasureSettings(("whole",))
     work = partial(_measured, scan, plane, classes, settings=settings)
     answer, results = _metered(work)
     seconds = [timed(work)[0] for _ in range(repeats)]

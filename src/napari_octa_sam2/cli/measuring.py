@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -51,6 +50,10 @@ Regions = Annotated[
         "inferior, or sectors such as S1.",
     ),
 ]
+LabelsName = Annotated[
+    str | None,
+    typer.Option("--labels", metavar="NAME", help="Which labels of a volume."),
+]
 ClassOf = Annotated[
     list[str] | None,
     typer.Option("--class", metavar="ID=CLASS", help="Class of a label; repeatable."),
@@ -71,10 +74,7 @@ def measure(
             help="Labels, masks, projects, volumes with labels, or folders of them."
         ),
     ],
-    name: Annotated[
-        str | None,
-        typer.Option("--labels", metavar="NAME", help="Which labels of a volume."),
-    ] = None,
+    name: LabelsName = None,
     classes: ClassOf = None,
     regions: Regions = None,
     laterality: Annotated[
@@ -172,6 +172,7 @@ def agree(
         list[Path],
         typer.Argument(help="Labels of each grader: a file or a folder of scans each."),
     ],
+    name: LabelsName = None,
     classes: ClassOf = None,
     spacing: Spacing = None,
     biomarkers: Annotated[
@@ -190,8 +191,9 @@ def agree(
 
     require_targets(out or [])
     with stop_on_signal() as stopped, progress("scans") as tell:
-        results = agree_files(
+        results, measured = agree_files(
             graders,
+            labels=name,
             classes=parse_classes(classes),
             spacing=parse_spacing(spacing),
             biomarkers=biomarkers,
@@ -202,8 +204,6 @@ def agree(
     def pictures() -> list[Picture]:
         from napari_octa_sam2.metrics.report import gallery
 
-        again = biomarkers and not stopped()
-        measured = _measured(graders, classes, spacing) if again else {}
         return gallery.pictures_of_graders(results, measured)
 
     show(
@@ -216,29 +216,6 @@ def agree(
         pictures=pictures,
         complete=not stopped(),
     )
-
-
-def _measured(
-    graders: list[Path], classes: list[str] | None, spacing: str | None
-) -> dict[str, Results]:
-    """Return what the labels of each grader measure in the plane, by subject."""
-    from napari_octa_sam2.errors import VolumeError
-    from napari_octa_sam2.metrics.agreement import files
-    from napari_octa_sam2.metrics.biomarkers.measurement import MeasureSettings, measure
-    from napari_octa_sam2.metrics.results import joined
-    from napari_octa_sam2.metrics.subjects import read_subject
-
-    class_of, size = parse_classes(classes), parse_spacing(spacing)
-    settings = MeasureSettings(regions=("whole",), volume=False, objects=False)
-    found: dict[str, list[Results]] = {}
-    for grader, scans in files.graders(graders).items():
-        found[grader] = []
-        for subject, path in scans.items():
-            labels = read_subject(path, spacing=size).with_classes(class_of)
-            with suppress(VolumeError):  # told in the notes already
-                own = measure(labels, settings=settings)
-                found[grader].append(own.with_labels(subject=subject))
-    return {grader: joined(parts) for grader, parts in found.items()}
 
 
 def require_targets(out: list[Path]) -> None:

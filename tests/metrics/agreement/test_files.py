@@ -11,7 +11,8 @@ from napari_octa_sam2.errors import ReadError, VolumeError
 from napari_octa_sam2.metrics.agreement.files import REGIONS, agree_files, graders
 from napari_octa_sam2.metrics.agreement.graders import POOLED
 from napari_octa_sam2.volume.geometry import ScanGeometry
-from napari_octa_sam2.volume.writers import write_labels
+from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
+from napari_octa_sam2.volume.writers import write_image, write_labels
 
 SCAN = ScanGeometry((1.0, 0.03, 0.03), "mm")
 CLASSES = {1: "artery", 2: "vein"}
@@ -42,7 +43,8 @@ def folders(tmp_path) -> list[Path]:
 
 def test_two_files_of_one_scan(tmp_path):
     paths = [write(tmp_path / "ann.npy", 4), write(tmp_path / "bob.npy", 8)]
-    results = agree_files(paths, biomarkers=False)
+    results, measured = agree_files(paths, biomarkers=False)
+    assert measured == {}
     pair = {"subject": "scan", "grader": "ann", "other": "bob"}
     artery = results.only("graders", **pair, **{"class": "artery"})
     assert artery["dice"] == pytest.approx(2 * 4 / (4 + 8))
@@ -53,7 +55,7 @@ def test_two_files_of_one_scan(tmp_path):
 
 def test_folders_belong_together_by_the_names_of_scans(folders):
     told = []
-    results = agree_files(folders, progress=lambda *step: told.append(step))
+    results = agree_files(folders, progress=lambda *step: told.append(step)).results
     assert results.settings["graders"] == ["ann", "bob", "cyd"]
     assert results.settings["subjects"] == list(SUBJECTS)
     assert "cyd has no labels of s4: compared without" in results.notes
@@ -70,7 +72,7 @@ def test_folders_belong_together_by_the_names_of_scans(folders):
 
 
 def test_what_the_labels_measure_is_compared(folders):
-    results = agree_files(folders)
+    results, measured = agree_files(folders)
     vad = {"biomarker": "vad", "region": "whole", "class": "artery"}
     row = results.only("biomarker", **vad, grader="ann", other="bob")
     assert row["subjects"] == 4
@@ -80,6 +82,37 @@ def test_what_the_labels_measure_is_compared(folders):
     assert results.only("biomarker", **vad, grader="all", other="all")["subjects"] == 3
     regions = {r.labels["region"] for r in results.at("biomarker", biomarker="vad")}
     assert regions <= set(REGIONS)
+    whole = {"region": "whole", "class": "artery"}
+    by_subject = {
+        grader: [found.only("region", subject=s, **whole)["vad"] for s in SUBJECTS[:3]]
+        for grader, found in measured.items()
+    }
+    assert by_subject == {
+        "ann": pytest.approx([3 / 40, 4 / 40, 5 / 40]),
+        "bob": pytest.approx([4 / 40, 5 / 40, 6 / 40]),
+        "cyd": pytest.approx([3 / 40, 4 / 40, 5 / 40]),
+    }
+
+
+def test_one_kind_of_labels_can_be_chosen(tmp_path):
+    kinds = np.zeros((2, 1, 40, 40), np.uint8)
+    paths = []
+    for name, width in (("ann", 4), ("bob", 8)):
+        kinds[0, 0, 10 : 10 + width], kinds[1, 0, 20:30] = 1, 1
+        labels = {
+            "AV": LabelSet(kinds[0].copy(), classes={1: "artery"}),
+            "FAZ": LabelSet(kinds[1].copy(), classes={1: "FAZ"}),
+        }
+        volume = OctaVolume(kinds[0] * 9, SCAN, labels=labels, name=name)
+        paths.append(write_image(tmp_path / f"{name}.ome.zarr", volume))
+    with pytest.raises(ReadError, match="found AV, FAZ; choose with --labels NAME"):
+        agree_files(paths)
+    results, measured = agree_files(paths, labels="AV")
+    artery = results.only("graders", subject="scan", **{"class": "artery"})
+    assert artery["dice"] == pytest.approx(2 * 4 / (4 + 8))
+    assert "faz" not in measured["ann"].levels()
+    results = agree_files(paths, labels="FAZ", biomarkers=False).results
+    assert results.only("graders", subject="scan", **{"class": "FAZ"})["dice"] == 1
 
 
 def test_classes_and_spacing_can_be_given(tmp_path):
@@ -91,9 +124,9 @@ def test_classes_and_spacing_can_be_given(tmp_path):
             (tmp_path / name).mkdir(exist_ok=True)
             write_labels(tmp_path / name / f"{subject}.npy", data, unknown)
     paths = [tmp_path / "ann", tmp_path / "bob"]
-    plain = agree_files(paths)
+    plain = agree_files(paths).results
     assert {r.labels["class"] for r in plain.at("graders")} == {"all", "vessel"}
-    results = agree_files(paths, classes={1: "vein"}, spacing=(0.03, 0.03))
+    results = agree_files(paths, classes={1: "vein"}, spacing=(0.03, 0.03)).results
     assert {r.labels["class"] for r in results.at("graders")} == {"all", "vein"}
     units = [
         found.only("biomarker", biomarker="vdi", region="whole").figures["bias"].unit
@@ -157,7 +190,7 @@ def test_labels_of_another_shape_are_refused(tmp_path):
 def test_labels_that_measure_nothing_are_compared_and_told(folders):
     empty = np.zeros((1, 40, 40), np.uint8)
     write_labels(folders[0] / "s1.npy", empty, SCAN, classes=CLASSES)
-    results = agree_files(folders[:2])
+    results = agree_files(folders[:2]).results
     note = next(n for n in results.notes if n.startswith("ann, s1 was not measured"))
     assert "found no voxel of either" in note
     pair = {"subject": "s1", "grader": "ann", "other": "bob", "class": "all"}
@@ -168,7 +201,8 @@ def test_labels_that_measure_nothing_are_compared_and_told(folders):
 
 def test_after_a_cancel_the_overlap_is_still_there(folders):
     asked = iter([False, False, True])
-    results = agree_files(folders, cancelled=lambda: next(asked))
+    results, measured = agree_files(folders, cancelled=lambda: next(asked))
+    assert measured == {}
     assert results.levels() == ["graders"]
     assert any(note.startswith("cancelled:") for note in results.notes)
 

@@ -235,9 +235,9 @@ def test_a_volume_is_measured_in_three_dimensions_and_by_object():
 
 
 def test_parts_can_be_left_out():
-    settings = MeasureSettings(regions=(), volume=False, objects=False)
+    settings = MeasureSettings(regions=(), objects=False)
     results = measure(subject(tubes(), {1: "FAZ"}), settings=settings)
-    assert results.levels() == ["faz"]
+    assert results.levels() == ["faz", "volume"]
 
 
 def test_a_phantom_has_the_faz_and_the_vessels_that_were_put_in(phantom, measured):

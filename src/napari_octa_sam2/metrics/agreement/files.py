@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from napari_octa_sam2.errors import ReadError, VolumeError
 from napari_octa_sam2.metrics.agreement.graders import agree
@@ -34,16 +34,32 @@ T = TypeVar("T")
 Read = Callable[[Path], Subject]
 
 
+class Agreed(NamedTuple):
+    """How graders agree, and what their labels measure.
+
+    Attributes
+    ----------
+    results : Results
+        Of `agree`.
+    measured : dict of str to Results
+        By grader, with the label ``"subject"``; empty if nothing was measured.
+    """
+
+    results: Results
+    measured: dict[str, Results]
+
+
 def agree_files(
     paths: Sequence[Path],
     *,
+    labels: str | None = None,
     classes: Mapping[int, str] | None = None,
     spacing: Sequence[float] | None = None,
     eye: Eye | None = None,
     biomarkers: bool = True,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Results:
+) -> Agreed:
     """Compare graders; see `agree`.
 
     Parameters
@@ -51,6 +67,8 @@ def agree_files(
     paths : sequence of Path
         A file of labels each, all of one scan; or a folder of scans each, which belong
         together by their names.
+    labels : str, optional
+        Which labels of a volume, as for `read_subject`.
     classes, spacing
         As for `Subject.with_classes` and `read_subject`.
     eye : Eye, optional
@@ -73,7 +91,7 @@ def agree_files(
     # the labels of a subject are asked for grader by grader, then their spacing
     @lru_cache(maxsize=len(paths))
     def read(path: Path) -> Subject:
-        subject = read_subject(path, spacing=spacing)
+        subject = read_subject(path, labels=labels, spacing=spacing)
         return subject.with_classes(classes) if classes else subject
 
     measured, notes = None, list[str]()
@@ -86,7 +104,8 @@ def agree_files(
         {g: _Lazy(own, lambda p: read(p).geometry) for g, own in scans.items()},
         biomarkers=measured,
     )
-    return replace(results, notes=(*results.notes, *notes))
+    told = replace(results, notes=(*results.notes, *notes))
+    return Agreed(told, measured or {})
 
 
 def graders(paths: Sequence[Path]) -> dict[str, dict[str, Path]]:

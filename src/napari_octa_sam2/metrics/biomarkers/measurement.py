@@ -46,13 +46,11 @@ class MeasureSettings:
     ----------
     regions : tuple of str
         As `make_regions` knows them.
-    volume, objects : bool
-        Whether volumes are measured in three dimensions as well, as classes and
-        object by object.
+    objects : bool
+        Whether volumes are measured object by object as well.
     """
 
     regions: tuple[str, ...] = DEFAULT_REGIONS
-    volume: bool = True
     objects: bool = True
 
 
@@ -162,11 +160,12 @@ def _steps(
             vessels = view.masks.get(VESSEL) if has_all else None
             yield "FAZ", partial(_faz, view.plexus, view.faz, vessels, geometry)
     is_volume = subject.shape[0] > 1 and not subject.slice_names
-    if settings.volume and is_volume:
-        for cls, mask in masks.items():
-            row = {"class": cls}
-            yield cls, partial(_volume, "volume", mask, mask.size, geometry, row)
-    if settings.objects and is_volume:
+    if not is_volume:
+        return
+    for cls, mask in masks.items():
+        row = {"class": cls}
+        yield cls, partial(_volume, "volume", mask, mask.size, geometry, row)
+    if settings.objects:
         yield from _object_steps(subject, geometry)
 
 
