@@ -26,6 +26,11 @@ from napari_octa_sam2.widgets.keys import ALIASES, COMMANDS
 from napari_octa_sam2.widgets.measure import drawings, showing
 from napari_octa_sam2.widgets.measure import request as requests
 from napari_octa_sam2.widgets.measure.plot import Rendered
+from napari_octa_sam2.widgets.measure.source import (
+    Source,
+    common_geometry,
+    image_below,
+)
 from napari_octa_sam2.widgets.measure.tables import with_features
 
 TASK_MS = 60_000
@@ -517,6 +522,26 @@ def test_labels_that_cannot_be_compared(qtbot, viewer, widget, notices):
         assert words in notices[-1]
         assert widget.found == {}
         viewer.layers.remove("bad")
+
+
+def test_a_grid_is_the_same_whatever_its_unit(viewer):
+    mine, image = layer(viewer, "mine"), layer(viewer, "scan")
+    told = {"scale": 1000 * mine.scale, "units": ("um",) * 3}
+    fine = Labels(mine.data, name="fine", **told)
+    other = Labels(mine.data, name="other", scale=2 * mine.scale, units=mine.units)
+    assert image_below(fine, viewer.layers) is image
+    assert image_below(other, viewer.layers) is None
+    both = (Source.of(labels, viewer.layers) for labels in (mine, fine))
+    assert common_geometry(*both).spacing == pytest.approx(mine.scale)
+
+
+def test_a_single_slice_has_no_depth_to_differ_in(viewer):
+    mine = layer(viewer, "mine")
+    told = {"scale": mine.scale[1:], "units": mine.units[1:]}
+    flat = Labels(mine.data[2], **told)
+    thin = Labels(mine.data[2:3], scale=mine.scale, units=mine.units)
+    geometry = common_geometry(Source.of(flat), Source.of(thin))
+    assert geometry.spacing[1:] == pytest.approx(mine.scale[1:])
 
 
 def test_empty_labels_and_none(qtbot, viewer, widget, notices):

@@ -29,9 +29,9 @@ from napari_octa_sam2.widgets.measure.request import (
     CompareRequest,
     MeasureRequest,
     Request,
-    Source,
 )
 from napari_octa_sam2.widgets.measure.showing import Showing
+from napari_octa_sam2.widgets.measure.source import Source
 from napari_octa_sam2.widgets.measure.table import ResultsPanel
 from napari_octa_sam2.widgets.measure.tables import (
     kind_of,

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_octa_sam2.metrics.results import Results, Row
-from napari_octa_sam2.widgets.measure.request import (
-    Answer,
-    slice_checksum,
-    slice_checksums,
-)
+from napari_octa_sam2.widgets.measure.request import Answer
+from napari_octa_sam2.widgets.measure.source import slice_checksum, slice_checksums
 
 if TYPE_CHECKING:
     import numpy as np
