@@ -519,7 +519,8 @@ def test_sparse_pictures_of_sam_octa2(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.images, other.images)
     assert one.instances.shape == (1, SIDE, SIDE)
     assert one.instances.max() == 2
-    assert one.classes == {}
+    assert set(one.classes) == {"RV"}
+    np.testing.assert_array_equal(one.classes["RV"], one.instances > 0)
 
 
 # --- projects and images with labels

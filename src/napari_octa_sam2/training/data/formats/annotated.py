@@ -213,4 +213,5 @@ def _read(path: Path, window: tuple[float, float]) -> Scene:
 def _read_picture(path: Path, window: tuple[float, float]) -> Scene:
     volume = sam_octa2.read(path)
     mask = volume.labels["vessel region"].data > 0
-    return Scene(scaled(path, volume.data, window), components(mask), {})
+    # the region that was drawn is where the large vessels of the layer are
+    return Scene(scaled(path, volume.data, window), components(mask), {"RV": mask})
