@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_octa_sam2.automatic.finding import find, find_everything
+    from napari_octa_sam2.automatic.settings import FindSettings
     from napari_octa_sam2.engine.segment import segment
     from napari_octa_sam2.engine.session import Session
     from napari_octa_sam2.metrics.agreement.graders import agree
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from napari_octa_sam2.metrics.segmentation.evaluation import evaluate
     from napari_octa_sam2.metrics.subjects import Subject, read_subject
     from napari_octa_sam2.model.loading import load_model
+    from napari_octa_sam2.model.promptless.model import load_promptless
     from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
     from napari_octa_sam2.volume.geometry import ScanGeometry
     from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
@@ -30,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Eye",
+    "FindSettings",
     "LabelSet",
     "MeasureSettings",
     "OctaVolume",
@@ -43,7 +47,10 @@ __all__ = [
     "__version__",
     "agree",
     "evaluate",
+    "find",
+    "find_everything",
     "load_model",
+    "load_promptless",
     "make_phantom",
     "measure",
     "read_labels",
@@ -55,6 +62,7 @@ __all__ = [
 
 _HOMES = {
     "Eye": "metrics.biomarkers.eye",
+    "FindSettings": "automatic.settings",
     "LabelSet": "volume.octa_volume",
     "MeasureSettings": "metrics.biomarkers.measurement",
     "OctaVolume": "volume.octa_volume",
@@ -67,7 +75,10 @@ _HOMES = {
     "Subject": "metrics.subjects",
     "agree": "metrics.agreement.graders",
     "evaluate": "metrics.segmentation.evaluation",
+    "find": "automatic.finding",
+    "find_everything": "automatic.finding",
     "load_model": "model.loading",
+    "load_promptless": "model.promptless.model",
     "make_phantom": "volume.phantom",
     "measure": "metrics.biomarkers.measurement",
     "read_labels": "volume.readers",

@@ -7,10 +7,9 @@ import pytest
 
 from napari_octa_sam2.automatic.cleaning import (
     DEFAULTS,
+    REGION,
     Cleaning,
     clean,
-    s3_octa,
-    sam_octa2_region,
 )
 from napari_octa_sam2.errors import VolumeError
 from napari_octa_sam2.prompts import SEGMENTABLE
@@ -89,23 +88,12 @@ def test_a_default_for_every_class() -> None:
 def test_region_of_the_sparse_annotation() -> None:
     probability = np.where(disc(40, 50, 25) & ~disc(40, 60, 4), 0.9, 0.1)
     probability[disc(6, 6, 5)] = 0.95
-    region = sam_octa2_region(probability)
+    region = clean(probability, REGION)
     assert not region[6, 6]
     assert region[40, 60]
     assert (region ^ disc(40, 50, 25)).sum() < 0.1 * region.sum()
-    assert not sam_octa2_region(np.full((30, 30), 0.8)).any()
-    assert sam_octa2_region(np.ones((30, 30))).all()
-
-
-def test_cleaning_of_s3_octa() -> None:
-    # tenth percentile of 10 areas 30, 40 ... 120: 39 pixels
-    mask = squares(*range(30, 130, 10))
-    assert s3_octa(mask * 0.9).sum() == mask.sum() - 30
-    # never more than 50 pixels
-    large = squares(49, *[200] * 4)
-    assert s3_octa(large * 0.9).sum() == 800
-    assert s3_octa(squares(60, *[200] * 4) * 0.9).sum() == 860
-    assert not s3_octa(mask * 0.8).any()
+    assert not clean(np.full((30, 30), 0.8), REGION).any()
+    assert clean(np.ones((30, 30)), REGION).all()
 
 
 @pytest.mark.parametrize(
@@ -118,6 +106,7 @@ def test_cleaning_of_s3_octa() -> None:
         {"fill_holes": -1},
         {"smoothing": math.inf},
         {"smoothing": -1.0},
+        {"rounding": -1.0},
     ],
 )
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:

@@ -31,6 +31,9 @@ class Cleaning:
         Standard deviation, in pixels, of a Gaussian on the probability.
     largest : bool
         Whether only the largest component is kept.
+    rounding : float
+        Standard deviation, in pixels, of a Gaussian on the mask at last, which is cut
+        again where Otsu's criterion says.
 
     Raises
     ------
@@ -43,6 +46,7 @@ class Cleaning:
     fill_holes: float = 0
     smoothing: float = 0.0
     largest: bool = False
+    rounding: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
@@ -54,10 +58,11 @@ class Cleaning:
                 raise VolumeError(
                     f"expected {name} of 0 pixels or more, found {getattr(self, name)}"
                 )
-        if not (self.smoothing >= 0 and math.isfinite(self.smoothing)):
-            raise VolumeError(
-                f"expected a smoothing of 0 pixels or more, found {self.smoothing}"
-            )
+        for name in ("smoothing", "rounding"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise VolumeError(
+                    f"expected {name} of 0 pixels or more, found {getattr(self, name)}"
+                )
 
 
 DEFAULTS = MappingProxyType(
@@ -71,6 +76,10 @@ DEFAULTS = MappingProxyType(
     }
 )
 """What suits each class; large vessels lose fragments as in SAM-OCTA2."""
+
+
+REGION = Cleaning(0.8, min_area=500, fill_holes=math.inf, rounding=5.0)
+"""The vessel region of a layer, as SAM-OCTA2's sparse annotation makes it."""
 
 
 def clean(probability: np.ndarray, cleaning: Cleaning) -> np.ndarray:
@@ -98,55 +107,19 @@ def clean(probability: np.ndarray, cleaning: Cleaning) -> np.ndarray:
     mask = values > cleaning.threshold
     if cleaning.largest:
         mask = largest_component(mask)
-    return filled(without_specks(mask, cleaning.min_area), cleaning.fill_holes)
+    mask = filled(without_specks(mask, cleaning.min_area), cleaning.fill_holes)
+    return rounded(mask, cleaning.rounding) if cleaning.rounding else mask
 
 
-def sam_octa2_region(probability: np.ndarray) -> np.ndarray:
-    """Return the vessel region of a layer as SAM-OCTA2's sparse annotation makes it.
-
-    What exceeds 0.8, without components below 500 pixels, its holes filled, is
-    blurred (sigma 5) and cut again where Otsu's criterion says.
-
-    Parameters
-    ----------
-    probability : numpy.ndarray
-        Shape ``(slow, fast)``.
-
-    Raises
-    ------
-    VolumeError
-        If the array has another number of axes.
-    """
+def rounded(mask: np.ndarray, sigma: float) -> np.ndarray:
+    """Return a mask blurred by `sigma` pixels, and cut by Otsu's criterion."""
     from skimage.filters import threshold_otsu
 
-    mask = clean(probability, Cleaning(0.8, min_area=500, fill_holes=math.inf))
     if mask.all() or not mask.any():
         return mask
-    soft = gaussian_filter(mask.astype(float), 5.0, mode="nearest")
-    return clean(soft, Cleaning(float(threshold_otsu(soft))))
-
-
-def s3_octa(probability: np.ndarray) -> np.ndarray:
-    """Return a mask as S3-OCTA makes it.
-
-    What exceeds 0.8, without components smaller than 50 pixels and than the tenth
-    percentile of the components' areas.
-
-    Parameters
-    ----------
-    probability : numpy.ndarray
-        Shape ``(slow, fast)``.
-
-    Raises
-    ------
-    VolumeError
-        If the array has another number of axes.
-    """
-    mask = clean(probability, Cleaning(0.8))
-    areas = _areas(label(mask, EIGHT_CONNECTED)[0])[1:]
-    if not areas.size:
-        return mask
-    return without_specks(mask, min(50.0, float(np.percentile(areas, 10))))
+    soft = gaussian_filter(mask.astype(float), sigma, mode="nearest")
+    cut: np.ndarray = soft > threshold_otsu(soft)
+    return cut
 
 
 def without_specks(mask: np.ndarray, least: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from napari_octa_sam2.cli import automatic
 from napari_octa_sam2.cli.console import (
     AsJson,
     Range,
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from napari_octa_sam2.model.loading import LoadedModel
     from napari_octa_sam2.volume.octa_volume import OctaVolume
 
+NO_PROMPTS = PromptSet().to_json()
 OF_PROMPTS = (
-    *("prompts", "refine", "slices", "direction"),
+    *("prompts", "auto", "refine", "slices", "direction"),
     *("precision", "attention"),
 )
 
@@ -102,9 +104,26 @@ def segment(
         Path | None,
         typer.Option(metavar="FILE", help="Draw an overview: .png, .pdf or .svg."),
     ] = None,
+    auto: automatic.Auto = None,
+    finder: automatic.Finder = "octa-auto",
+    separate: automatic.Separate = False,
+    within: automatic.Within = None,
+    threshold: automatic.Threshold = None,
+    min_area: automatic.Pixels = None,
+    fill_holes: automatic.Holes = None,
+    smooth: automatic.Smooth = None,
+    views: automatic.LookAgain = automatic.Views.one,
+    region: automatic.Region = False,
+    strips: automatic.Strips = None,
+    follow: automatic.Follow = None,
+    at: automatic.At = None,
+    save_prompts: automatic.SavePrompts = None,
     as_json: AsJson = False,
 ) -> None:
     """Segment the prompted objects on every slice.
+
+    With --auto CLASS, find all of a class without a prompt; with --follow KIND as
+    well, do so on a few slices alone, from where SAM 2 follows it.
 
     With --replay PROJECT, do what was done in the viewer once more: the network answers
     anew, and its labels are compared with those of the project, bit for bit. VOLUME is
@@ -130,32 +149,70 @@ def segment(
         said = verdict(again, replay, as_json)
         _report(again.segmentation, out, picture, as_json, replay=said)
         return
-    if volume is None or prompts is None:
+    if volume is None or (prompts is None) == (not auto):
         raise typer.BadParameter(
-            "expected VOLUME and --prompts FILE, or --replay PROJECT"
+            "expected VOLUME and either --prompts FILE or --auto CLASS, or --replay "
+            "PROJECT"
         )
+    if not auto:
+        refuse(context, automatic.OPTIONS, "goes with --auto alone")
+    elif follow is not None:
+        refuse(context, ("strips", "within"), "does not go with --follow")
+    else:
+        refuse(context, automatic.OF_FOLLOWING, "goes with --follow alone")
     span = parse_range(slices)
-    require_target(out, inputs=(volume, prompts))
-    given = PromptSet.read(prompts)
+    require_target(out, inputs=(volume, *([] if prompts is None else [prompts])))
+    given = None if prompts is None else PromptSet.read(prompts)
     scan = read_volume(volume)
-    given.require_usable(scan.shape)
+    changes = {
+        "threshold": threshold,
+        "min_area": min_area,
+        "fill_holes": fill_holes,
+        "smoothing": smooth,
+    }
+    request = automatic.Request(
+        wanted=tuple(wanted.value for wanted in auto or ()),
+        finder=finder,
+        separate=separate,
+        within=within,
+        region=region,
+        changes={key: value for key, value in changes.items() if value is not None},
+        views=int(views.value),
+        slices=span,
+        device=device,
+        precision=precision,
+    )
+    network = partial(load, model, config, refine)
     with stop_on_signal() as stopped:
-        network = load(model, config, refine)
-        from napari_octa_sam2.engine.segment import segment as run
-
-        with progress("slices") as tell:
-            done = run(
-                scan,
-                given,
-                model=network,
-                direction=direction.value,
-                slices=span,
-                device=device,
-                precision=precision,
-                attention=attention,
-                progress=tell,
-                cancelled=stopped,
+        if auto and follow is not None:
+            done = automatic.follow(
+                scan, request, follow, at or [], direction.value, network, stopped
             )
+            given = PromptSet.from_json(done.record["prompts"])
+            if save_prompts is not None:
+                given.write(save_prompts)
+        elif auto:
+            done = automatic.find(scan, request, network, stopped)
+            if strips is not None:
+                automatic.write_strips(strips, scan, request, done, stopped)
+        else:
+            assert given is not None
+            given.require_usable(scan.shape)
+            from napari_octa_sam2.engine.segment import segment as run
+
+            with progress("slices") as tell:
+                done = run(
+                    scan,
+                    given,
+                    model=network(),
+                    direction=direction.value,
+                    slices=span,
+                    device=device,
+                    precision=precision,
+                    attention=attention,
+                    progress=tell,
+                    cancelled=stopped,
+                )
     _finish(done, scan, out, picture, given)
     _report(done, out, picture, as_json)
 
@@ -218,7 +275,7 @@ def _finish(
     if picture is not None:
         from napari_octa_sam2.overview import write_overview
 
-        shown = prompts or PromptSet.from_json(done.record["prompts"])
+        shown = prompts or PromptSet.from_json(done.record.get("prompts", NO_PROMPTS))
         write_overview(picture, scan, done.labels, prompts=shown)
 
 

@@ -12,6 +12,7 @@ import torch
 from napari_octa_sam2 import __version__
 
 if TYPE_CHECKING:
+    from napari_octa_sam2.engine.device import Compute
     from napari_octa_sam2.engine.session import Session
 
 
@@ -30,7 +31,7 @@ def peak_memory_mb() -> int | None:
 
 def run_record(session: Session) -> dict[str, Any]:
     """Return model and hash, device, precision and versions, ready for JSON."""
-    model, compute = session.model, session.compute
+    model = session.model
     return {
         "model": {
             "name": model.name,
@@ -38,9 +39,16 @@ def run_record(session: Session) -> dict[str, Any]:
             "input_size": model.input_size,
             "refinement": model.refinement is not None,
         },
+        "attention": session.attention,
+        **compute_record(session.compute),
+    }
+
+
+def compute_record(compute: Compute) -> dict[str, Any]:
+    """Return device, precision and versions, ready for JSON."""
+    return {
         "device": str(compute.device),
         "precision": compute.precision,
-        "attention": session.attention,
         "threads": torch.get_num_threads(),
         "versions": {
             "napari-octa-sam2": __version__,
