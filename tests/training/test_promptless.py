@@ -206,7 +206,12 @@ def test_data_without_the_classes_of_the_network_are_told(
 
 def test_a_network_and_a_model_are_one_too_many() -> None:
     with pytest.raises(TrainingError, match="found both"):
-        read_recipe("s3-octa", model="octa-auto")
+        read_recipe("s3-octa", model="octa-auto", overrides=["network.kind=unet"])
+
+
+def test_a_model_is_trained_in_the_place_of_a_network() -> None:
+    recipe = read_recipe("s3-octa", model="octa-auto")
+    assert (recipe.model, recipe.network) == ("octa-auto", None)
 
 
 def test_another_network_takes_the_place_of_model_and_settings() -> None:

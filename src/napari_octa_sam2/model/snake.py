@@ -6,7 +6,7 @@ for Tubular Structure Segmentation", ICCV 2023.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -67,20 +67,38 @@ class SnakeConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features ``(n, out_channels, rows, columns)`` of as many pixels."""
-        return F.relu(self.norm(self.conv(self._sampled(x))))
+        # a pixel's taps as channels: much faster than side by side, and a stride
+        weight = self.conv.weight.flatten(1)[..., None, None]
+        features = F.conv2d(self._sampled(x), weight, self.conv.bias)
+        return F.relu(self.norm(features))
 
     def _displacement(self, x: Tensor) -> Tensor:
         """Return that of each tap, across the line, ``(n, kernel, rows, columns)``."""
-        both = self.steps(x).float()
-        half = slice(self.kernel) if self.axis == "rows" else slice(self.kernel, None)
-        steps, centre = both[:, half], self.kernel // 2
+        steps, centre = self._steps(x).float(), self.kernel // 2
         before = steps[:, :centre].flip(1).cumsum(1).flip(1)
         after = steps[:, centre + 1 :].cumsum(1)
         still = torch.zeros_like(steps[:, :1])
         return torch.cat([before, still, after], 1) * self.extend
 
+    def _steps(self, x: Tensor) -> Tensor:
+        """Return how far each tap is from its neighbour, -1..1, for this axis only."""
+        # the other axis is left out, but for the channel normalised with this one's
+        if self.axis == "rows":
+            needed, own = slice(self.kernel + 1), slice(self.kernel)
+        else:
+            needed, own = slice(self.kernel - 1, None), slice(1, None)
+        conv, norm = cast(nn.Conv2d, self.steps[0]), cast(nn.GroupNorm, self.steps[1])
+        bias = None if conv.bias is None else conv.bias[needed]
+        steps = F.conv2d(x, conv.weight[needed], bias, padding=1)
+        scale, shift, pairs = (
+            norm.weight[needed],
+            norm.bias[needed],
+            steps.shape[1] // 2,
+        )
+        return F.group_norm(steps, pairs, scale, shift, norm.eps)[:, own].tanh()
+
     def _sampled(self, x: Tensor) -> Tensor:
-        """Return what the taps see, those of a pixel side by side along the axis."""
+        """Return what the taps see, ``(n, in_channels * kernel, rows, columns)``."""
         rows, columns = x.shape[-2:]
         across = self._displacement(x)
         along = torch.arange(self.kernel, device=x.device) - self.kernel // 2
@@ -92,13 +110,9 @@ class SnakeConv(nn.Module):
         grid = torch.stack(
             [(2 * column + 1) / columns - 1, (2 * row + 1) / rows - 1], -1
         )
-        if self.axis == "rows":
-            grid = grid.permute(0, 2, 1, 3, 4).flatten(1, 2)
-        else:
-            grid = grid.permute(0, 2, 3, 1, 4).flatten(2, 3)
         # in float32, whatever the features are: bfloat16 cannot tell pixels apart
-        seen = F.grid_sample(x.float(), grid, align_corners=False)
-        return seen.to(x.dtype)
+        seen = F.grid_sample(x.float(), grid.flatten(1, 2), align_corners=False)
+        return seen.reshape(len(x), -1, rows, columns).to(x.dtype)
 
 
 class MultiViewSnakeConv(nn.Module):

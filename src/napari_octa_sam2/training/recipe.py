@@ -162,7 +162,9 @@ def read_recipe(
     plain = _without_none(plain)
     plain.setdefault("name", file.stem)
     if model is not None:
-        if not plain.get("model", DEFAULT_MODEL) and not plain.get("network"):
+        if "network" in plain and "network" not in top:
+            del plain["network"]  # the model is trained in its place
+        elif not plain.get("model", DEFAULT_MODEL) and "network" not in plain:
             raise TrainingError(
                 f"the recipe {plain['name']} begins from random weights: leave out the "
                 f"model {model}"

@@ -59,7 +59,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "snake-unet": Architecture(
         "Snake-convolution U-net of S3-OCTA",
         "snake_unet:SnakeUNet",
-        16,
+        32,
         "Qi et al., ICCV 2023; S3-OCTA",
     ),
     "unet": Architecture(

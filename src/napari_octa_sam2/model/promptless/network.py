@@ -34,7 +34,7 @@ class PromptlessNetwork(nn.Module):
             self.body = make(channels, len(config.classes), **config.settings)
         except ModelError:
             raise
-        except (TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
             raise ModelError(
                 f"cannot build a {config.kind} with {dict(config.settings)}: {error}"
             ) from error
@@ -46,7 +46,7 @@ class PromptlessNetwork(nn.Module):
         ----------
         images : Tensor
             0..1, shape ``(n, channels, slow, fast)``; the border is repeated until
-            the sides fit.
+            the sides fit, twice at least: one tile has no spread to normalise by.
 
         Returns
         -------
@@ -54,7 +54,10 @@ class PromptlessNetwork(nn.Module):
             float32, shape ``(n, classes, slow, fast)``.
         """
         rows, cols = images.shape[-2:]
-        more = (-cols % self.multiple, -rows % self.multiple)
+        more = [
+            max(2 * self.multiple - side, -side % self.multiple)
+            for side in (cols, rows)
+        ]
         if any(more):
             images = F.pad(images, (0, more[0], 0, more[1]), mode="replicate")
         logits: Tensor = self.body(images)
