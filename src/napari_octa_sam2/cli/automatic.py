@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from napari_octa_sam2.cli.console import progress, say
+from napari_octa_sam2.cli.console import progress, refuse, say
+from napari_octa_sam2.prompts import PromptSet
 
 if TYPE_CHECKING:
     from napari_octa_sam2.automatic.settings import FindSettings
     from napari_octa_sam2.engine.segment import Segmentation
+    from napari_octa_sam2.model.loading import LoadedModel
     from napari_octa_sam2.volume.octa_volume import OctaVolume
 
 PANEL = "Without a click"
@@ -148,9 +150,10 @@ SavePrompts = Annotated[
     ),
 ]
 OF_FOLLOWING = ("at", "save_prompts")
+OF_FINDING = ("strips", "within")
 OPTIONS = (
-    *("finder", "separate", "within", "threshold", "min_area", "fill_holes"),
-    *("smooth", "views", "region", "strips", "follow", *OF_FOLLOWING),
+    *("finder", "separate", "threshold", "min_area", "fill_holes", "smooth"),
+    *("views", "region", "follow", *OF_FINDING, *OF_FOLLOWING),
 )
 
 
@@ -165,14 +168,14 @@ class Request:
     region: bool
     changes: dict[str, Any]
     views: int
+    strips: Path | None
+    follow: str | None
+    at: tuple[int, ...]
+    save_prompts: Path | None
     slices: range | None
+    direction: str
     device: str
     precision: str
-
-    @property
-    def everything(self) -> bool:
-        """Whether SAM 2's everything mode is asked for."""
-        return Wanted.everything in self.wanted
 
     def settings(self) -> FindSettings:
         """Return what is looked for, with the user's values of the cleaning."""
@@ -185,31 +188,88 @@ class Request:
         return FindSettings(self.wanted, cleaning, self.separate, views=self.views)
 
 
-def find(
+def check_options(context: typer.Context, auto: Any, follow: str | None) -> None:
+    """Refuse options that do not go together.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one of them was given.
+    """
+    if not auto:
+        refuse(context, OPTIONS, "goes with --auto alone")
+    elif follow is None:
+        refuse(context, OF_FOLLOWING, "goes with --follow alone")
+    else:
+        refuse(context, OF_FINDING, "does not go with --follow")
+
+
+def changes(
+    threshold: float | None,
+    min_area: int | None,
+    fill_holes: int | None,
+    smoothing: float | None,
+) -> dict[str, float]:
+    """Return the values of the post-processing that the user gave."""
+    values = {
+        "threshold": threshold,
+        "min_area": min_area,
+        "fill_holes": fill_holes,
+        "smoothing": smoothing,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def run(
     scan: OctaVolume,
     request: Request,
-    load: Callable[[], Any],
+    load: Callable[[], LoadedModel],
     stopped: Callable[[], bool],
 ) -> Segmentation:
-    """Return what is found in a volume, with the values that were used on stderr.
+    """Do what is asked for, and write prompts or strips where they are wanted.
 
-    `load` returns the SAM 2 network that the everything mode takes.
+    `load` returns the SAM 2 network, which is not always needed.
     """
+    if request.follow is not None:
+        done = _follow(scan, request, request.follow, load, stopped)
+        if request.save_prompts is not None:
+            PromptSet.from_json(done.record["prompts"]).write(request.save_prompts)
+        return done
+    if Wanted.everything in request.wanted:
+        return _everything(scan, request, load, stopped)
+    done = _find(scan, request, stopped)
+    if request.strips is not None:
+        _write_strips(request.strips, scan, request, done, stopped)
+    return done
+
+
+def _everything(
+    scan: OctaVolume,
+    request: Request,
+    load: Callable[[], LoadedModel],
+    stopped: Callable[[], bool],
+) -> Segmentation:
+    from napari_octa_sam2.automatic.finding import find_everything
+
+    if len(request.wanted) > 1:
+        raise typer.BadParameter("everything cannot be asked for beside classes")
+    with progress("points") as tell:
+        return find_everything(
+            scan,
+            model=load(),
+            slices=request.slices,
+            device=request.device,
+            precision=request.precision,
+            progress=tell,
+            cancelled=stopped,
+        )
+
+
+def _find(
+    scan: OctaVolume, request: Request, stopped: Callable[[], bool]
+) -> Segmentation:
     from napari_octa_sam2.automatic import finding
 
-    if request.everything:
-        if len(request.wanted) > 1:
-            raise typer.BadParameter("everything cannot be asked for beside classes")
-        with progress("points") as tell:
-            return finding.find_everything(
-                scan,
-                model=load(),
-                slices=request.slices,
-                device=request.device,
-                precision=request.precision,
-                progress=tell,
-                cancelled=stopped,
-            )
     settings = request.settings()
     _tell_values(settings)
     within = None if request.within is None else read_map(request.within)
@@ -227,7 +287,7 @@ def find(
         )
 
 
-def write_strips(
+def _write_strips(
     folder: Path,
     scan: OctaVolume,
     request: Request,
@@ -239,28 +299,25 @@ def write_strips(
 
     regions = done
     if request.within is not None:
-        regions = find(scan, replace(request, within=None), lambda: None, stopped)
+        regions = _find(scan, replace(request, within=None), stopped)
     first, last = done.record["slices"]
     for index in range(first, last + 1):
         write_strips(folder, scan, index, regions.labels, done.labels)
 
 
-def follow(
+def _follow(
     scan: OctaVolume,
     request: Request,
     kind: str,
-    at: Sequence[int],
-    direction: str,
-    load: Callable[[], Any],
+    load: Callable[[], LoadedModel],
     stopped: Callable[[], bool],
 ) -> Segmentation:
-    """Return what is found, prompted by `kind` on the slices `at`, and followed."""
     from napari_octa_sam2.automatic import following
     from napari_octa_sam2.automatic.prompting import KINDS
 
     if kind not in KINDS:
         raise typer.BadParameter(f"expected {', '.join(KINDS)} for --follow")
-    if request.everything:
+    if Wanted.everything in request.wanted:
         raise typer.BadParameter("everything cannot be followed, classes can")
     settings = request.settings()
     _tell_values(settings)
@@ -269,11 +326,11 @@ def follow(
             scan,
             settings,
             kind=kind,
-            at=at,
+            at=request.at,
             finder=request.finder,
             model=load(),
             slices=request.slices,
-            direction=direction,
+            direction=request.direction,
             device=request.device,
             precision=request.precision,
             progress=tell,

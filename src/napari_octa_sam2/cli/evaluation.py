@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
+from napari_octa_sam2.cli.automatic import Views
 from napari_octa_sam2.cli.comparing import Asked, compare
 from napari_octa_sam2.cli.console import (
     AsJson,
@@ -21,11 +23,8 @@ from napari_octa_sam2.cli.console import (
     stop_on_signal,
 )
 from napari_octa_sam2.cli.measuring import Spacing, parse_spacing
-from napari_octa_sam2.cli.segmentation import Model, Refine, load
+from napari_octa_sam2.cli.segmentation import Refine, load
 from napari_octa_sam2.tables import require_folder
-
-if TYPE_CHECKING:
-    from napari_octa_sam2.model.loading import LoadedModel
 
 OF_LABELS = (
     *("prediction", "truth", "labels", "slices", "tolerance", "skeleton"),
@@ -33,7 +32,7 @@ OF_LABELS = (
 )
 OF_PROTOCOL = (
     *("model", "refine", "realdata", "tasks", "subjects"),
-    "device",
+    *("views", "device"),
 )
 
 
@@ -49,6 +48,7 @@ class ProtocolName(StrEnum):
 
     clicks = "clicks"
     review = "review"
+    automatic = "automatic"
 
 
 def evaluate(
@@ -86,9 +86,19 @@ def evaluate(
     spacing: Spacing = None,
     protocol: Annotated[
         ProtocolName | None,
-        typer.Option(help="Judge a model, or the review, by a simulated user."),
+        typer.Option(
+            help="Judge a model, or the review, by a simulated user; or what a model "
+            "finds without one."
+        ),
     ] = None,
-    model: Model = "octa-nano",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Of a protocol: see the command `models` (default: octa-nano; of "
+            "automatic, octa-auto).",
+        ),
+    ] = None,
     refine: Refine = True,
     realdata: Annotated[
         Path | None,
@@ -101,6 +111,10 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Of a protocol: the first so many of each task."),
     ] = None,
+    views: Annotated[
+        Views,
+        typer.Option(help="Of automatic: 8 looks turned and mirrored as well."),
+    ] = Views.one,
     device: Annotated[
         str, typer.Option(help="Of a protocol: auto, cuda, mps or cpu.")
     ] = "auto",
@@ -119,7 +133,8 @@ def evaluate(
     Of two folders, scans of one name belong together. With --protocol clicks
     --realdata DIR, judge a model instead: Dice, clDice and number of clicks on real
     samples; with --protocol review, how many slices have to be looked at with the
-    review queue and without. Ctrl-C stops and shows what is done.
+    review queue and without; with --protocol automatic, Dice and clDice of what a
+    promptless model finds. Ctrl-C stops and shows what is done.
     """
     if protocol is None:
         refuse(context, OF_PROTOCOL, "needs --protocol")
@@ -141,58 +156,74 @@ def evaluate(
     refuse(context, OF_LABELS, "does not go with --protocol")
     if realdata is None:
         raise typer.BadParameter("expected --realdata DIR with --protocol")
-    network = partial(load, model, refine=refine)
-    names = _task_names(tasks, protocol)
+    judge = _chosen(context, protocol, model, refine, int(views))
+    names = _task_names(tasks, judge.task_names)
     if len(out or ()) > 1:
         raise typer.BadParameter("expected one --out DIR with --protocol")
-    folder = out[0] if out else None
-    _judge(protocol, realdata, network, names, subjects, device, folder, as_json)
+    options = {"tasks": names, "subjects": subjects, "device": device}
+    _run(judge, realdata, options, out[0] if out else None, as_json)
 
 
-def _judge(
+@dataclass(frozen=True)
+class Judge:
+    """What judges a model, and by which tasks."""
+
+    load: Callable[[], Any]
+    measure: Callable[..., Report]
+    task_names: Sequence[str]
+
+
+def _chosen(
+    context: typer.Context,
     protocol: ProtocolName,
+    model: str | None,
+    refine: bool,
+    views: int,
+) -> Judge:
+    """Return the judge of a protocol; refuse options of the others."""
+    if protocol is ProtocolName.automatic:
+        from napari_octa_sam2.model.promptless import model as promptless
+        from napari_octa_sam2.protocol.automatic import run as automatic
+
+        refuse(context, ("refine",), "does not go with --protocol automatic")
+        return Judge(
+            partial(promptless.load_promptless, model or promptless.DEFAULT_PROMPTLESS),
+            partial(automatic.run_automatic, views=views),
+            automatic.TASK_NAMES,
+        )
+    refuse(context, ("views",), "needs --protocol automatic")
+    network = partial(load, model or "octa-nano", refine=refine)
+    if protocol is ProtocolName.clicks:
+        from napari_octa_sam2.protocol import run as clicks
+
+        return Judge(network, clicks.run_clicks, clicks.TASK_NAMES)
+    from napari_octa_sam2.protocol.review import run as review
+
+    return Judge(network, review.run_review, review.TASK_NAMES)
+
+
+def _run(
+    judge: Judge,
     realdata: Path,
-    network: Callable[[], LoadedModel],
-    tasks: list[str] | None,
-    subjects: int | None,
-    device: str,
+    options: dict[str, Any],
     out: Path | None,
     as_json: bool,
 ) -> None:
     if out is not None:
         require_folder(out)
     with stop_on_signal() as stopped:
-        model = network()
-        measure, _ = _runner(protocol)
+        model = judge.load()
         with progress("samples") as tell:
-            report = measure(
-                realdata,
-                model,
-                tasks=tasks,
-                subjects=subjects,
-                device=device,
-                progress=tell,
-                cancelled=stopped,
+            report = judge.measure(
+                realdata, model, **options, progress=tell, cancelled=stopped
             )
     show_report(report, out, as_json)
 
 
-def _runner(protocol: ProtocolName) -> tuple[Callable[..., Report], Sequence[str]]:
-    """Return what runs a protocol, and the names of its tasks."""
-    if protocol is ProtocolName.clicks:
-        from napari_octa_sam2.protocol import run as clicks
-
-        return clicks.run_clicks, clicks.TASK_NAMES
-    from napari_octa_sam2.protocol.review import run as review
-
-    return review.run_review, review.TASK_NAMES
-
-
-def _task_names(text: str | None, protocol: ProtocolName) -> list[str] | None:
+def _task_names(text: str | None, known: Sequence[str]) -> list[str] | None:
     """Return the names in ``a,b``; None for None."""
     if text is None:
         return None
-    _, known = _runner(protocol)
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in known]:
         raise typer.BadParameter(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_octa_sam2.cli.architectures import show_architectures
 from napari_octa_sam2.cli.console import (
     AsJson,
     print_json,
@@ -14,6 +15,7 @@ from napari_octa_sam2.cli.console import (
     print_table,
     progress,
 )
+from napari_octa_sam2.model.promptless.config import ARCHITECTURES
 from napari_octa_sam2.model.registry import MODELS, get_entry
 
 models = typer.Typer(help="List the models; tell all about one, or download it.")
@@ -33,14 +35,30 @@ def _list(context: typer.Context, as_json: AsJson = False) -> None:
     for row in found:
         offline = "on disk" if row["available"] else "to download"
         typer.echo(
-            f"{row['name']:<24}{row['size_mb']:>5g} MB  input {row['input_size']:>4}  "
-            f"{row['licence']:<13}{offline:<12}{row['title']}"
+            f"{row['name']:<24}{row['size_mb']:>5g} MB  {row['kind']:<12}"
+            f"{_input_of(row):<20}{row['licence']:<14}{offline:<13}{row['title']}"
         )
 
 
 @models.command()
-def info(name: Name, as_json: AsJson = False) -> None:
-    """Show the model card: size, licence, training, figures."""
+def info(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="A name from the list, or an architecture."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the model card: size, licence, training, figures.
+
+    Without a name, the promptless architectures that a recipe can train: parameters,
+    and the time of a slice on this machine, which takes a minute to measure. With the
+    name of one, that one and its settings.
+    """
+    if name is None or name in ARCHITECTURES:
+        show_architectures(name, as_json)
+        return
     from napari_octa_sam2.model.card import figure_rows, model_card, phase_rows
 
     card = model_card(get_entry(name))
@@ -79,22 +97,38 @@ def download(name: Name) -> None:
     typer.echo(f"{name} is in {path}")
 
 
+def _architecture(kind: str, settings: Mapping[str, Any]) -> str:
+    given = ", ".join(f"{key} {value}" for key, value in settings.items())
+    return f"{kind} ({ARCHITECTURES[kind].title})" + (f", {given}" if given else "")
+
+
+def _input_of(card: Mapping[str, Any]) -> str:
+    side = card["input_size"]
+    return f"{side} x {side} pixels" if side else "any size"
+
+
 def _facts(card: Mapping[str, Any]) -> dict[str, str]:
     facts = {
         "name": card["name"],
         "title": card["title"],
         "notes": card["notes"],
         "licence": card["licence"],
-        "input": f"{card['input_size']} x {card['input_size']} pixels",
+        "kind": card["kind"],
+        "input": _input_of(card),
         "size": f"{card['size_mb']:g} MB",
         "SHA-256": card["sha256"] or "not published",
         "from": card["url"] or "this package",
         "on disk": card["path"] if card["available"] else "no",
     }
     if "parameters" in card:
-        network, head = card["parameters"].values()
+        counts = card["parameters"]
         facts["size"] = f"{card['bytes']:,} bytes"
-        facts["parameters"] = f"{network:,}, and {head:,} of the refinement head"
+        facts["parameters"] = f"{counts['network']:,}"
+        if "refinement" in counts:
+            head = f"{counts['refinement']:,} of the refinement head"
+            facts["parameters"] += f", and {head}"
+        if "network" in card:
+            facts["architecture"] = _architecture(**card["network"])
         facts["classes"] = ", ".join(card["classes"]) or "none"
     return facts
 

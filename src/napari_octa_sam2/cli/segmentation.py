@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -141,62 +141,41 @@ def segment(
         has_model = is_given(context, "model")
         if config is not None and not has_model:
             raise typer.BadParameter("--config FILE with --replay needs --model")
-        require_target(out, inputs=(replay, *([] if volume is None else [volume])))
-        scan = read_volume(source_of(replay) if volume is None else volume)
         chosen = partial(load, model, config) if has_model else None
-        again = run_replay(replay, scan, chosen, device)
-        _finish(again.segmentation, scan, out, picture)
-        said = verdict(again, replay, as_json)
-        _report(again.segmentation, out, picture, as_json, replay=said)
+        _replay(replay, volume, out, picture, chosen, device, as_json)
         return
     if volume is None or (prompts is None) == (not auto):
         raise typer.BadParameter(
             "expected VOLUME and either --prompts FILE or --auto CLASS, or --replay "
             "PROJECT"
         )
-    if not auto:
-        refuse(context, automatic.OPTIONS, "goes with --auto alone")
-    elif follow is not None:
-        refuse(context, ("strips", "within"), "does not go with --follow")
-    else:
-        refuse(context, automatic.OF_FOLLOWING, "goes with --follow alone")
+    automatic.check_options(context, auto, follow)
     span = parse_range(slices)
     require_target(out, inputs=(volume, *([] if prompts is None else [prompts])))
     given = None if prompts is None else PromptSet.read(prompts)
     scan = read_volume(volume)
-    changes = {
-        "threshold": threshold,
-        "min_area": min_area,
-        "fill_holes": fill_holes,
-        "smoothing": smooth,
-    }
-    request = automatic.Request(
-        wanted=tuple(wanted.value for wanted in auto or ()),
-        finder=finder,
-        separate=separate,
-        within=within,
-        region=region,
-        changes={key: value for key, value in changes.items() if value is not None},
-        views=int(views.value),
-        slices=span,
-        device=device,
-        precision=precision,
-    )
     network = partial(load, model, config, refine)
     with stop_on_signal() as stopped:
-        if auto and follow is not None:
-            done = automatic.follow(
-                scan, request, follow, at or [], direction.value, network, stopped
+        if given is None:
+            request = automatic.Request(
+                wanted=tuple(wanted.value for wanted in auto or ()),
+                finder=finder,
+                separate=separate,
+                within=within,
+                region=region,
+                changes=automatic.changes(threshold, min_area, fill_holes, smooth),
+                views=int(views.value),
+                strips=strips,
+                follow=follow,
+                at=tuple(at or ()),
+                save_prompts=save_prompts,
+                slices=span,
+                direction=direction.value,
+                device=device,
+                precision=precision,
             )
-            given = PromptSet.from_json(done.record["prompts"])
-            if save_prompts is not None:
-                given.write(save_prompts)
-        elif auto:
-            done = automatic.find(scan, request, network, stopped)
-            if strips is not None:
-                automatic.write_strips(strips, scan, request, done, stopped)
+            done = automatic.run(scan, request, network, stopped)
         else:
-            assert given is not None
             given.require_usable(scan.shape)
             from napari_octa_sam2.engine.segment import segment as run
 
@@ -213,8 +192,25 @@ def segment(
                     progress=tell,
                     cancelled=stopped,
                 )
-    _finish(done, scan, out, picture, given)
+    _finish(done, scan, out, picture)
     _report(done, out, picture, as_json)
+
+
+def _replay(
+    project: Path,
+    volume: Path | None,
+    out: Path,
+    picture: Path | None,
+    model: Callable[[], LoadedModel] | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    require_target(out, inputs=(project, *([] if volume is None else [volume])))
+    scan = read_volume(source_of(project) if volume is None else volume)
+    again = run_replay(project, scan, model, device)
+    _finish(again.segmentation, scan, out, picture)
+    said = verdict(again, project, as_json)
+    _report(again.segmentation, out, picture, as_json, replay=said)
 
 
 def demo(
@@ -264,18 +260,14 @@ def load(model: str, config: str | None = None, refine: bool = True) -> LoadedMo
 
 
 def _finish(
-    done: Segmentation,
-    scan: OctaVolume,
-    out: Path,
-    picture: Path | None,
-    prompts: PromptSet | None = None,
+    done: Segmentation, scan: OctaVolume, out: Path, picture: Path | None
 ) -> None:
     """Write labels, and a picture where one is wanted."""
     done.write(out)
     if picture is not None:
         from napari_octa_sam2.overview import write_overview
 
-        shown = prompts or PromptSet.from_json(done.record.get("prompts", NO_PROMPTS))
+        shown = PromptSet.from_json(done.record.get("prompts", NO_PROMPTS))
         write_overview(picture, scan, done.labels, prompts=shown)
 
 
