@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 
 from napari_octa_sam2.annotation import Annotation
 from napari_octa_sam2.engine.results import SliceResult
+from napari_octa_sam2.engine.segment import Confidence
 from napari_octa_sam2.errors import PromptError, VolumeError
 from napari_octa_sam2.layers import layer_geometry, volume_layers
 from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
@@ -43,6 +44,9 @@ def test_layers_share_the_grid_of_the_image(annotation):
         assert layer.axis_labels == ("depth", "slow", "fast")
         assert layer_geometry(layer) == GEOMETRY
     assert annotation.labels.data.dtype == np.uint8
+    for number in (1, 2, 9):  # as the table and the strip show them
+        shown = annotation.labels.colormap.map(number)
+        np.testing.assert_allclose(shown, annotation.scene.colour(number))
 
 
 def test_points_and_boxes_become_prompts_of_the_current_object(annotation):
@@ -192,6 +196,106 @@ def test_a_point_outside_is_taken_back_and_the_rest_stays(viewer):
     assert "outside the image" in said[-1]
     assert annotation.points.data.tolist() == [[2, 10, 12]]
     assert [e.slice for e in annotation.engine.take_edits()] == [2]
+
+
+def found(*places):
+    """Labels of 1 on rows 2 to 9 and of 2 on rows 10 to 19 of these slices."""
+    labels = np.zeros(SHAPE, np.uint8)
+    for index, label in places:
+        labels[index, 2 if label == 1 else 10 : 10 * label, 5:30] = label
+    return labels
+
+
+NAMES, CLASS_NAMES = {1: "RV 1", 2: "object 2"}, {1: "RV", 2: "FAZ"}
+
+
+def test_what_was_found_becomes_objects_in_one_step(annotation):
+    labels = found((1, 1), (2, 1), (2, 2))
+    sure = [Confidence(1, 1, 0.9), Confidence(2, 1, 0.4), Confidence(3, 1, 0.7)]
+    assert annotation.adopt_found(labels, NAMES, CLASS_NAMES, sure) == 2
+    np.testing.assert_array_equal(annotation.labels.data, labels)
+    assert annotation.prompts().objects == (
+        PromptObject(1, "RV 1", "RV"),
+        PromptObject(2, "object 2", "FAZ"),
+    )
+    given = {(p.object, p.slice): p for p in annotation.prompts().prompts}
+    assert sorted(given) == [(1, 1), (1, 2), (1, 3), (2, 2)]
+    np.testing.assert_array_equal(given[1, 2].mask, labels[2] == 1)
+    assert given[1, 3].absent
+    assert [given[1, i].confidence for i in (1, 2, 3)] == [0.9, 0.4, 0.7]
+    assert given[2, 2].confidence == 1.0
+    # known at once, and told to the engine, whose masks are these
+    review = annotation.engine.review
+    np.testing.assert_equal(review.row(1, 5), [np.nan, 0.9, 0.4, 0.7, np.nan])
+    assert annotation.doubtful(0.5) == [(1, 2)]
+    edits = annotation.engine.take_edits()
+    assert {(e.object, e.slice) for e in edits} == set(given)
+    assert not any(e.shown for e in edits)
+
+    assert annotation.undo()
+    assert annotation.prompts() == PromptSet((PromptObject(1),))
+    assert not annotation.labels.data.any()
+    assert annotation.doubtful(1.0) == []
+    assert annotation.redo()
+    np.testing.assert_array_equal(annotation.labels.data, labels)
+    assert annotation.doubtful(0.5) == [(1, 2)]
+
+
+def test_what_is_there_stays_beside_what_was_found(annotation):
+    drawn = np.zeros(SHAPE[1:], bool)
+    drawn[4:6, 7:9] = True
+    annotation.set_prompts(PromptSet((PromptObject(1),), (Prompt(1, 2, mask=drawn),)))
+    with annotation._changing():
+        annotation.document.write(2, drawn.astype(np.uint8))
+    annotation.engine.take_edits()
+    annotation.change_object(1, locked=True)
+    labels = found((1, 1), (2, 1))
+    assert annotation.adopt_found(labels, NAMES, CLASS_NAMES) == 1
+    assert list(annotation.objects) == [1, 2]
+    assert annotation.current == 2
+    np.testing.assert_array_equal(annotation.labels.data[2] == 1, drawn)
+    beside = (labels[2] == 1) & ~drawn
+    np.testing.assert_array_equal(annotation.labels.data[2] == 2, beside)
+    np.testing.assert_array_equal(annotation.prompts().prompts[-1].mask, beside)
+
+    annotation.undo()
+    annotation.adopt_found(labels, NAMES, CLASS_NAMES, only_blank=True)
+    np.testing.assert_array_equal(annotation.labels.data[2], drawn)
+    assert (annotation.labels.data[1] == 2).sum() == (labels[1] == 1).sum()
+    annotation.adopt_found(labels, NAMES, CLASS_NAMES)
+    np.testing.assert_array_equal(annotation.labels.data[2] == 3, beside)
+    before = annotation.prompts()
+    with pytest.raises(PromptError, match="expected something found that no object"):
+        annotation.adopt_found(labels, NAMES, CLASS_NAMES)
+    with pytest.raises(PromptError, match="expected labels of shape"):
+        annotation.adopt_found(labels[:2], NAMES, CLASS_NAMES)
+    assert annotation.prompts() == before
+
+
+def test_painting_makes_what_was_found_sure(annotation, viewer):
+    annotation.adopt_found(found((2, 1)), NAMES, CLASS_NAMES, [Confidence(2, 1, 0.3)])
+    viewer.dims.set_current_step(0, 2)
+    annotation.scene.painted(2)[20:25, 5:9] = 1
+    annotation._painted()
+    assert annotation.doubtful(0.99) == []
+    (edit, *_) = annotation.engine.take_edits()
+    annotation.undo()
+    assert annotation.doubtful(0.99) == [(1, 2)]
+    assert [p.confidence for p in edit.prompts] == [1.0]
+
+
+def test_prompts_of_another_set_become_new_objects(annotation):
+    annotation.points.add([2, 10, 12])
+    given = PromptSet(
+        (PromptObject(1, "FAZ", "FAZ"), PromptObject(4)),
+        (Prompt(1, 3, ((5.0, 6.0),), (1,)), Prompt(4, 3, box=(1, 2, 3, 4))),
+    )
+    assert annotation.adopt_prompts(given) == 2
+    assert list(annotation.objects) == [1, 2, 3]
+    assert annotation.objects[2] == PromptObject(2, "FAZ", "FAZ")
+    assert annotation.objects[3].name == "object 3"
+    assert annotation.current == 2
+    assert all(edit.shown for edit in annotation.engine.take_edits())
 
 
 def test_results_fill_labels_and_make_room_for_large_ids(annotation):

@@ -85,7 +85,13 @@ def installed(fresh_python: Path, tmp_path_factory: pytest.TempPathFactory) -> A
 
 def test_wheel_provides_the_contributions(installed: Any, fresh_python: Path) -> None:
     assert Path(installed["package"]).is_relative_to(fresh_python.parents[1])
-    assert installed["widgets"] == ["Segment", "Projections", "Train", "Measure"]
+    assert installed["widgets"] == [
+        "Segment",
+        "Automatic",
+        "Projections",
+        "Train",
+        "Measure",
+    ]
     assert installed["readers"] == ["napari-octa-sam2.get_reader"]
     assert installed["samples"] == ["phantom"]
     assert installed["callables"]

@@ -632,6 +632,18 @@ def test_what_the_annotator_gave_is_certain(session):
     assert session.add(click(index=4, row=30.0)).confidence[1] < 1
 
 
+def test_what_a_network_gave_is_as_certain_as_it_says(session):
+    mask = np.zeros((40, 50), bool)
+    mask[10:20, 10:20] = True
+    given = session.add(Prompt(1, 4, mask=mask, confidence=0.25))
+    assert given.confidence == {1: 0.25}
+    np.testing.assert_array_equal(given.mask(1), mask)
+    gone = Prompt(1, 7, absent=True, confidence=0.75)
+    assert session.add(gone).confidence == {1: 0.75}
+    found = {r.slice: r.confidence[1] for r in session.propagate("forward")}
+    assert (found[4], found[7], found[8]) == (0.25, 0.75, 1.0)
+
+
 def test_an_object_that_is_not_known_has_no_confidence(session):
     session.add(click(index=2))
     assert session.set_prompts(1, 2, []).confidence == {}

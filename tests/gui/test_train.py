@@ -361,6 +361,7 @@ def test_train_on_layers_and_use_the_model(qtbot, viewer, widget, data, notices)
     card.close()
 
     push(qtbot, widget, "Use this model")
+    settle(qtbot, widget)
     docks = viewer.window.dock_widgets.values()
     (segment,) = [d for d in docks if isinstance(d, SegmentWidget)]
     weights = TrainingFolder(path).weights()

@@ -98,6 +98,10 @@ def test_points_survive_the_file(points):
         ({"polygon": [[1, 2], [3, 4], [5, float("inf")]]}, "finite coordinates"),
         ({"polygon": [[1, 2], [3, 9], [5, 6]], "absent": True}, "found several"),
         ({"polygon": [[1, 2], [3, 9], [5, 6]], "whole": "RV"}, "found several"),
+        ({"absent": True, "confidence": 1.5}, "confidence from 0 to 1"),
+        ({"absent": True, "confidence": float("nan")}, "confidence from 0 to 1"),
+        ({"absent": True, "confidence": "much"}, "malformed prompt"),
+        ({"whole": "RV", "confidence": 0.5}, "with a mask or absent"),
     ],
 )
 def test_malformed_prompts_say_what_was_expected(change, message):
@@ -195,6 +199,22 @@ def test_every_kind_and_what_is_locked_survive_the_file(tmp_path):
         {"path": [[3.0, 4.0], [3.0, 20.0]], "label": 1}
     ]
     assert content["prompts"][2]["polygon"] == [[0.5, 0.5], [0.5, 9.25], [9.0, 0.5]]
+
+
+def test_how_sure_a_mask_is_survives_the_file(tmp_path):
+    mask = np.eye(4, dtype=bool)
+    given = PromptSet(
+        prompts=(
+            Prompt(1, 3, mask=mask, confidence=0.25),
+            Prompt(1, 4, absent=True, confidence=0.0),
+            Prompt(1, 5, mask=mask),
+        )
+    )
+    given.write(tmp_path / "prompts.json")
+    content = json.loads((tmp_path / "prompts.json").read_text())
+    assert [p.get("confidence") for p in content["prompts"]] == [0.25, 0.0, None]
+    assert PromptSet.read(tmp_path / "prompts.json") == given
+    assert Prompt(1, 3, mask=mask, confidence=0.25) != Prompt(1, 3, mask=mask)
 
 
 def test_scribbles_and_polygons_tell_prompts_apart():

@@ -5,7 +5,7 @@ Needs no Qt: it works on a `napari.components.ViewerModel` as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_octa_sam2.annotation.adopted import points_as_clicks, with_labels
+from napari_octa_sam2.annotation.adopted import (
+    found_prompts,
+    is_untouched,
+    masks_over,
+    points_as_clicks,
+    with_labels,
+    with_objects,
+)
 from napari_octa_sam2.annotation.exchange import Exchange
 from napari_octa_sam2.annotation.marks import Marks, marks_of, with_absence, with_end
 from napari_octa_sam2.annotation.painting import guarded, painted_prompts
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points
 
+    from napari_octa_sam2.engine.segment import Confidence
     from napari_octa_sam2.project.store import Copies, Project
 
 
@@ -272,6 +280,68 @@ class Annotation:
         self.set_prompts(prompts)
         return count
 
+    def adopt_found(
+        self,
+        labels: np.ndarray,
+        names: Mapping[int, str],
+        classes: Mapping[int, str],
+        confidence: Iterable[Confidence] = (),
+        *,
+        only_blank: bool = False,
+    ) -> int:
+        """Make what was found without a prompt objects, on all its slices.
+
+        Pixels that an object has already stay with that, and so what was drawn or
+        locked is as it was. Return how many objects there are.
+
+        Parameters
+        ----------
+        labels : numpy.ndarray of int
+            Ids of what was found, shape ``(depth, slow, fast)``.
+        names, classes : mapping of int to str
+            By id.
+        confidence : iterable of Confidence
+            Of the slices and objects that were looked for.
+        only_blank : bool
+            Whether slices that hold labels already are left as they are.
+
+        Raises
+        ------
+        PromptError
+            If the labels do not fit the image, or nothing is left of them.
+        """
+        given = found_prompts(self.document, labels, confidence, only_blank=only_blank)
+        found = [
+            PromptObject(i, names.get(i, ""), classes.get(i, "other"))
+            for i in sorted({p.object for p in given})
+        ]
+        made = with_objects(self.document, found, given)
+        masks: dict[int, list[Prompt]] = {}
+        for prompt in made.prompts[len(self.prompts().prompts) :]:
+            if prompt.mask is not None:
+                masks.setdefault(prompt.slice, []).append(prompt)
+        with self._changing():
+            self.document.set_prompts(made)
+            for index, shown in masks.items():
+                content = masks_over(self.document.labels(index), shown)
+                self.document.write(index, content)
+        self.select_object(made.objects[-len(found)].id)
+        return len(found)
+
+    def adopt_prompts(self, given: PromptSet) -> int:
+        """Add the prompts of another set, as new objects; return how many those are.
+
+        Raises
+        ------
+        PromptError
+            If there is none, or as `set_prompts`.
+        """
+        made = with_objects(self.document, given.objects, given.prompts)
+        count = len({p.object for p in given.prompts})
+        self.set_prompts(made)
+        self.select_object(made.objects[-count].id)
+        return count
+
     def ask_for_class(self) -> str:
         """Ask for all of the current object's class on the slice shown; return it.
 
@@ -463,7 +533,8 @@ class Annotation:
         return True
 
     def _forget(self, before: Collection[int]) -> None:
-        for object_id in set(before) - set(self.objects):
+        kept = set() if is_untouched(self.document) else set(self.objects)
+        for object_id in set(before) - kept:
             self.engine.forget(object_id)
 
     def _show_prompts(self) -> None:

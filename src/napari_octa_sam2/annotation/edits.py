@@ -43,9 +43,10 @@ class Edits:
         self._serial = 0
         self._waiting: dict[Place, Edit] = {}
 
-    def note(self, prompts: PromptSet, step: int, *, shown: bool) -> None:
-        """Queue what changed since the last call, by object and slice."""
+    def note(self, prompts: PromptSet, step: int, *, shown: bool) -> list[Edit]:
+        """Queue what changed since the last call, by object and slice; return that."""
         groups = prompts.by_slice()
+        noted = []
         for place in sorted({*groups, *self._told}):
             if groups.get(place) != self._told.get(place):
                 self._serial += 1
@@ -53,7 +54,9 @@ class Edits:
                 given = tuple(groups.get(place, ()))
                 edit = Edit(*place, given, self._serial, step, shown)
                 self._waiting[place] = edit
+                noted.append(edit)
         self._told = groups
+        return noted
 
     def take(self) -> list[Edit]:
         """Return what was queued since the last call, the latest of each place."""

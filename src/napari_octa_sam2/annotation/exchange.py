@@ -49,7 +49,8 @@ class Exchange:
             Whether its answers become the masks.
         """
         document = self._document
-        self._edits.note(document.prompts, document.step, shown=shown)
+        for edit in self._edits.note(document.prompts, document.step, shown=shown):
+            self._note_given(edit)
 
     def take_edits(self) -> list[Edit]:
         """Return what the engine has to be told since the last call."""
@@ -66,7 +67,8 @@ class Exchange:
 
     def answered(self, result: SliceResult, edit: Edit) -> None:
         """Take the answer to an edit."""
-        shown = edit.shown and self._edits.is_latest(edit)
+        latest = self._edits.is_latest(edit)
+        shown = edit.shown and latest
         self.note(
             {
                 "do": "answer",
@@ -80,6 +82,8 @@ class Exchange:
         )
         if shown:
             self._take(result, edit.step)
+        elif latest:
+            self.review.note(result.confidence, result.slice)
 
     def began(
         self, direction: str, slices: range, objects: Collection[int], visits: int
@@ -128,6 +132,14 @@ class Exchange:
                 self.review.note(_numbered(event["confidence"]), index)
             if "agreement" in event:
                 self.review.note_agreement(_numbered(event["agreement"]), index)
+
+    def _note_given(self, edit: Edit) -> None:
+        """Know of a given mask at once how sure it is, as the engine will say."""
+        last = edit.prompts[-1] if edit.prompts else None
+        if last is not None and (last.gives_mask or last.absent):
+            known = self.review.confidence(edit.object, edit.slice)
+            if known != last.confidence:
+                self.review.note({edit.object: last.confidence}, edit.slice)
 
     def _take(self, result: SliceResult, step: int) -> None:
         index = result.slice

@@ -58,6 +58,7 @@ class Scene:
         self.labels: Labels = viewer.add_labels(
             document.volume().reshape(image.data.shape),
             name=f"{image.name} segmentation",
+            colormap=object_colormap(),
             **grid_arguments(image),
         )
         self.drawn = PromptLayers(viewer, image, on_draw)
@@ -73,10 +74,7 @@ class Scene:
     @property
     def shown_slice(self) -> int:
         """Index of the slice on screen."""
-        if self.image.ndim == 2:
-            return 0
-        position = self.image.world_to_data(self.viewer.dims.point[-self.image.ndim :])
-        return int(np.clip(round(float(position[0])), 0, self._depth - 1))
+        return shown_slice(self.viewer, self.image)
 
     @property
     def painted_slices(self) -> Collection[int]:
@@ -148,6 +146,14 @@ class Scene:
 
     def _painted(self, event: Any) -> None:
         self._on_paint()
+
+
+def shown_slice(viewer: ViewerModel, image: Image) -> int:
+    """Return the index of the slice of an image that is on screen."""
+    if image.ndim == 2:
+        return 0
+    position = image.world_to_data(viewer.dims.point[-image.ndim :])
+    return int(np.clip(round(float(position[0])), 0, image.data.shape[-3] - 1))
 
 
 def warm_up() -> None:

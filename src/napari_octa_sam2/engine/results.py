@@ -35,7 +35,8 @@ class SliceResult:
 
     - a mask is shown: p u, as both the object and its outline must be right;
     - the object is shown as absent: 1 - p;
-    - mask or absence were given by the annotator: 1.
+    - mask or absence were given: 1 if an annotator did so, else how sure whoever did
+      is of it (`prompts.Prompt`).
     """
 
     slice: int

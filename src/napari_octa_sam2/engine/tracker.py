@@ -207,7 +207,8 @@ class Tracker:
             return None
         output = bank.output(index)
         if _is_given(bank, index, output):
-            return 1.0
+            chain = bank.interactions.get(index)
+            return chain[-1].prompt.confidence if chain else 1.0
         if output is None:
             return None
         is_shown = bool((logits > 0).any())

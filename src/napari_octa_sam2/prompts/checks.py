@@ -39,6 +39,13 @@ def problems(prompt: Prompt) -> Iterator[str]:
         yield f"expected finite coordinates, found {numbers}"
     if prompt.whole is not None and prompt.whole not in SEGMENTABLE:
         yield (f"expected a class of {', '.join(SEGMENTABLE)}, found {prompt.whole!r}")
+    if not 0 <= prompt.confidence <= 1:
+        yield f"expected a confidence from 0 to 1, found {prompt.confidence}"
+    elif prompt.confidence < 1 and prompt.mask is None and not prompt.absent:
+        yield (
+            "expected a confidence with a mask or absent, found it with a prompt that "
+            "the network answers"
+        )
     drawn = bool(prompt.points or prompt.scribbles) or prompt.box is not None
     asked = drawn or prompt.whole is not None
     kinds = (asked, prompt.mask is not None, prompt.polygon is not None, prompt.absent)

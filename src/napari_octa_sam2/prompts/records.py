@@ -16,7 +16,7 @@ from napari_octa_sam2.prompts.masks import decode_mask, encode_mask, polygon_mas
 from napari_octa_sam2.prompts.scribbles import Scribble
 
 KINDS = ("points", "labels", "scribbles", "box", "mask", "polygon", "absent", "whole")
-KEYS = {"object", "slice", *KINDS}
+KEYS = {"object", "slice", *KINDS, "confidence"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,9 @@ class Prompt:
     polygon : tuple of (row, col), optional
         Outline of the object, three vertices at least; what it encloses is taken as
         the mask of the slice. Excludes the others.
+    confidence : float
+        How sure whoever gave the mask, or said absent, is of it, 0 to 1: 1 for what
+        somebody drew, less for what a network found without being asked.
 
     Raises
     ------
@@ -63,6 +66,7 @@ class Prompt:
     whole: str | None = None
     scribbles: tuple[Scribble, ...] = ()
     polygon: tuple[Vertex, ...] | None = None
+    confidence: float = 1.0
 
     def __post_init__(self) -> None:
         if problem := next(problems(self), None):
@@ -119,7 +123,8 @@ class Prompt:
         mask = None if self.mask is None else (self.mask.shape, self.mask.tobytes())
         where = (self.object, self.slice)
         asked = (self.whole, self.points, self.labels, self.scribbles, self.box)
-        return (*where, *asked, mask, self.polygon, self.absent)
+        given = (mask, self.polygon, self.absent, self.confidence)
+        return (*where, *asked, *given)
 
     @property
     def _where(self) -> str:
@@ -153,6 +158,8 @@ class Prompt:
             record["absent"] = True
         if self.whole is not None:
             record["whole"] = self.whole
+        if self.confidence < 1:
+            record["confidence"] = self.confidence
         return record
 
     @classmethod
@@ -179,6 +186,7 @@ class Prompt:
                 whole=record.get("whole"),
                 scribbles=tuple(map(Scribble.from_json, record.get("scribbles", ()))),
                 polygon=None if polygon is None else vertices(polygon),
+                confidence=float(record.get("confidence", 1.0)),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, PromptError):

@@ -7,7 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
-from napari_octa_sam2.model.registry import get_entry, model_names
+from napari_octa_sam2.model.registry import PROMPTED, get_entry, model_names
 from napari_octa_sam2.widgets.controls import let_shrink
 
 LOCAL_CHECKPOINT, FROM_SCRATCH = "Local checkpoint …", "Random weights"
@@ -15,29 +15,41 @@ KINDS = "Checkpoints (*.pt *.pth *.safetensors)"
 
 
 class ModelChooser(QComboBox):
-    """The models by name, or a checkpoint."""
+    """The models of a kind by name, or a checkpoint.
+
+    Parameters
+    ----------
+    kind : {"prompted", "promptless"}
+    """
 
     chosen = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = PROMPTED) -> None:
         super().__init__()
-        for name in model_names():
+        self._models: dict[str, str] = {}  # chosen last, by kind
+        self.offer(kind)
+        let_shrink(self)
+        self.activated.connect(self._activated)
+
+    def offer(self, kind: str) -> None:
+        """Offer the models of a kind; what was chosen of it last is chosen again."""
+        self.kind = kind
+        self.clear()
+        for name in model_names(kind):
             entry = get_entry(name)
             size = f" ({entry.size_mb:.0f} MB download)" if entry.url else ""
             self.addItem(f"{entry.title}{size}", name)
         self.addItem(LOCAL_CHECKPOINT, "")
-        let_shrink(self)
-        self.model = model_names()[0]
-        self.activated.connect(self._activated)
+        self.model = self._models.get(kind, model_names(kind)[0])
 
     @property
     def model(self) -> str:
         """Name or path of the chosen one; empty for random weights."""
-        return self._model
+        return self._models[self.kind]
 
     @model.setter
     def model(self, name: str) -> None:
-        self._model = name
+        self._models[self.kind] = name
         index, last = self.findData(name), self.count() - 1
         if index < 0:
             text = Path(name).name

@@ -178,6 +178,8 @@ class Conversation:
         result = answered.result
         annotation.engine.answered(result, answered.edit)
         self._show(result.slice)
+        if not answered.edit.shown:
+            return
         sure = ", ".join(f"{c:.0%}" for c in result.confidence.values())
         self.dock.say(f"Slice {result.slice}: confidence {sure or 'none'}")
 

@@ -228,6 +228,32 @@ class SegmentWidget(Dock):
         slices = ", ".join(map(str, depths))
         self.say(f"Clicked on slice {slices}, at row {row}, column {col}.")
 
+    def adopt(self, image: Image, adopt: Callable[[Annotation], int]) -> int:
+        """Have the annotation of an image take objects over; return how many.
+
+        Parameters
+        ----------
+        image : napari.layers.Image
+        adopt : callable
+            Called with the annotation, returns how many objects it has taken over.
+        """
+        self.source.image = image
+        annotation = self.annotate()
+        if annotation is None:
+            return 0
+        if self.conversation.propagating:
+            self.warn("Cancel the propagation first [Escape].")
+            return 0
+        try:
+            count = adopt(annotation)
+        except OctaError as error:
+            self.warn(str(error))
+            return 0
+        self.show_state()
+        key = COMMANDS["doubtful"].key
+        self.say(f"Took {count} objects over; look at the doubtful ones [{key}].")
+        return count
+
     def _image_changed(self) -> None:
         image = self.source.image
         self.earlier.hide()

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -207,7 +208,7 @@ class EngineRunner:
         if self._cancel.is_set():
             # A cancel is for what was asked before it, begun or not.
             self._cancel = threading.Event()
-        self._inbox.append((request, self._cancel))
+        self._queue(request)
         self._ensure_worker()
 
     def cancel(self) -> None:
@@ -221,6 +222,22 @@ class EngineRunner:
         self._cancel.set()
         if self._worker is not None:
             self._worker.quit()
+
+    def _queue(self, request: Request) -> None:
+        """Queue a request; a click, with what is known of its slice, waits for none.
+
+        That is, for no masks that were given and are shown already.
+        """
+        waiting: list[tuple[Request, threading.Event]] = []
+        if isinstance(request, Preview) and request.edit.shown:
+            with suppress(IndexError):  # the worker takes from the other end
+                while _can_wait(self._inbox[-1][0]):
+                    waiting.insert(0, self._inbox.pop())
+        index = request.edit.slice if isinstance(request, Preview) else None
+        waiting.sort(key=lambda queued: queued[0].edit.slice != index)
+        here = sum(queued[0].edit.slice == index for queued in waiting)
+        waiting.insert(here, (request, self._cancel))
+        self._inbox.extend(waiting)
 
     def _ensure_worker(self) -> None:
         if self._worker is None and self._inbox:
@@ -385,3 +402,8 @@ class EngineRunner:
             ):
                 return True
         return False
+
+
+def _can_wait(request: Request) -> bool:
+    """Whether nobody waits for the answer."""
+    return isinstance(request, Preview) and not request.edit.shown

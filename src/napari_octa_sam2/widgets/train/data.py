@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_octa_sam2.errors import TrainingError
 from napari_octa_sam2.layers import as_slices, image_slices
+from napari_octa_sam2.model.registry import PROMPTED, PROMPTLESS, model_names
 from napari_octa_sam2.training.folder import trainings_root
 
 if TYPE_CHECKING:
@@ -198,6 +199,12 @@ def check(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Checked(request, plan, folder)
+
+
+def recipe_kind(recipe: Recipe) -> str:
+    """Return the kind of the models that a recipe can begin with."""
+    is_promptless = recipe.model in model_names(PROMPTLESS)
+    return PROMPTLESS if is_promptless or recipe.network is not None else PROMPTED
 
 
 def own_rates(recipe: Recipe) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Qt, QTimer, QUrl, Signal
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import napari
 
     from napari_octa_sam2.training.recipe import Recipe
+
+D = TypeVar("D", bound=Dock)
 
 POLL_MS = 500
 SCROLL_BAR = 16  # pixels
@@ -250,22 +252,34 @@ class TrainWidget(Dock):
         self._follow(None)
 
     def use_model(self) -> None:
-        """Have the Segment dock use the result; it is opened if need be."""
+        """Have the dock that the result is for use it; that is opened if need be."""
         folder = self._folder()
         weights = None if folder is None else folder.weights()
         if weights is None:
             self.warn("This training has no model yet.")
             return
+        show = partial(self._use, weights)
+        self.runner.start("Reading the model", partial(_is_promptless, weights), show)
+
+    def _use(self, weights: Path, promptless: bool) -> None:
+        from napari_octa_sam2.widgets.automatic.dock import AutomaticWidget
         from napari_octa_sam2.widgets.segment.dock import SegmentWidget
 
-        docks = self.viewer.window.dock_widgets.values()
-        found = [dock for dock in docks if isinstance(dock, SegmentWidget)]
-        if not found:
-            name = "napari-octa-sam2"
-            _, opened = self.viewer.window.add_plugin_dock_widget(name, "Segment")
-            found = [opened]
-        found[0].source.model = str(weights)
-        self.say(f"The Segment dock uses {weights.name} now.")
+        if promptless:
+            self._dock("Automatic", AutomaticWidget).use_model(str(weights))
+        else:
+            self._dock("Segment", SegmentWidget).source.model = str(weights)
+        name = "Automatic" if promptless else "Segment"
+        self.say(f"The {name} dock uses {weights.name} now.")
+
+    def _dock(self, name: str, kind: type[D]) -> D:
+        """Return the dock of a name, opened if need be."""
+        for dock in self.viewer.window.dock_widgets.values():
+            if isinstance(dock, kind):
+                return dock
+        plugin = "napari-octa-sam2"
+        _, opened = self.viewer.window.add_plugin_dock_widget(plugin, name)
+        return opened
 
     def show_card(self) -> None:
         """Show the card of the model."""
@@ -450,3 +464,9 @@ def _read_recipes() -> dict[str, Recipe]:
     from napari_octa_sam2.training.recipe import read_recipe, recipe_names
 
     return {name: read_recipe(name) for name in recipe_names()}
+
+
+def _is_promptless(weights: Path) -> bool:
+    from napari_octa_sam2.model.promptless.model import is_promptless
+
+    return is_promptless(weights)

@@ -55,7 +55,7 @@ class TrainingPanel(QGroupBox):
             "Resume": "Go on where it stopped",
             "Cancel": "End at once; a training is left at its last checkpoint",
             "Remove": "Delete the folder of the training",
-            "Use this model": "Segment with it in the Segment dock",
+            "Use this model": "In the Segment dock, or, without prompts, in Automatic",
             "Model card": "What it learned from, and how good it is",
             "Open folder": "Weights, curves, settings and records",
         }

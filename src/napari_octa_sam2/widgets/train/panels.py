@@ -46,6 +46,7 @@ from napari_octa_sam2.widgets.train.data import (
     chosen_parts,
     own_budget,
     own_rates,
+    recipe_kind,
 )
 
 if TYPE_CHECKING:
@@ -264,6 +265,7 @@ class RecipePanel(QGroupBox):
             return
         self.blockSignals(True)
         self.about.setText(recipe.about)
+        self.model.offer(recipe_kind(recipe))
         self.model.model = recipe.model
         rates = own_rates(recipe)
         for name, box in self.parts.items():

@@ -1,0 +1,1 @@
+"""The Automatic dock: whole classes, or everything, without a click."""
