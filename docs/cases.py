@@ -38,9 +38,11 @@ from napari_octa_sam2.volume.phantom import make_enface
 ROOT = Path(__file__).parents[1]
 SHIPPABLE = "rossa"
 PHANTOMS = (
-    EnFaceTask("phantom-faz", "FAZ of phantoms", lambda _: {}, clicks=1),
     EnFaceTask(
-        "phantom-rv", "large vessels of phantoms", lambda _: {}, clicks=5, whole="RV"
+        *("phantom-faz", "FAZ of phantoms", lambda _: {}, "FAZ"), clicks=1, asked=False
+    ),
+    EnFaceTask(
+        *("phantom-rv", "large vessels of phantoms", lambda _: {}, "RV"), clicks=5
     ),
 )
 PHANTOM_SEEDS = range(9000, 9015)
@@ -134,9 +136,7 @@ def main() -> None:
         parser.error(f"--octa500: expected a folder outside {ROOT}")
     model = load_model(arguments.model)
     classes = getattr(model.network, "classes", ())
-    work = [
-        (arguments.out, task, "", phantoms(task.whole or "FAZ")) for task in PHANTOMS
-    ]
+    work = [(arguments.out, task, "", phantoms(task.cls)) for task in PHANTOMS]
     for task in TASKS if arguments.realdata else ():
         folder = arguments.out if task.name == SHIPPABLE else arguments.octa500
         if isinstance(task, EnFaceTask) and folder:

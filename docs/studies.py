@@ -35,7 +35,6 @@ from napari_octa_sam2.model.registry import get_entry
 from napari_octa_sam2.protocol.clicks import annotate
 from napari_octa_sam2.protocol.targets import TASKS
 from napari_octa_sam2.protocol.tasks import EnFaceTask
-from napari_octa_sam2.training.record import split_into
 
 NAME = "octa-nano"
 STUDIED = [
@@ -99,7 +98,14 @@ def after_phases(
     for phase in phases:
         network = build_network(f"{NAME}.yaml")
         head = build_refinement(f"{NAME}.yaml")
-        split_into(load_file(run / phase / "weights.safetensors"), network, head)
+        trained = load_file(run / f"{phase}.safetensors")
+        for prefix, part in (("network.", network), ("refinement.", head)):
+            own = {
+                k.removeprefix(prefix): v
+                for k, v in trained.items()
+                if k.startswith(prefix)
+            }
+            part.load_state_dict(own, strict=False)  # counts of batches are not kept
         model = LoadedModel(network, phase, "", None if phase in headless else head)
         found[phase] = {
             "head": phase not in headless,

@@ -80,6 +80,39 @@ def test_weights_of_another_hash_are_a_problem(
     assert "0" * 64 in found.text
 
 
+@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_missing_or_damaged_promptless_weights_are_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    monkeypatch.setattr(download, "BUNDLED_FOLDER", tmp_path)
+    if content is not None:
+        (tmp_path / "octa-auto.safetensors").write_bytes(content)
+    found = find("promptless")
+    assert found.status == "problem"
+    assert "octa-auto" in found.text
+
+
+def test_promptless_weights_of_another_hash_are_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from napari_octa_sam2.model.appearance import Appearance
+    from napari_octa_sam2.model.promptless.config import NetworkConfig
+    from napari_octa_sam2.model.promptless.model import write_promptless
+    from napari_octa_sam2.model.promptless.network import PromptlessNetwork
+
+    monkeypatch.setattr(download, "BUNDLED_FOLDER", tmp_path)
+    config = NetworkConfig("block-unet", ("RV",), {"channels": [4]})
+    path = tmp_path / "octa-auto.safetensors"
+    weights = PromptlessNetwork(config).state_dict()
+    write_promptless(path, config, Appearance(), weights)
+    published = replace(get_entry("octa-auto"), sha256=file_sha256(path))
+    monkeypatch.setitem(MODELS, "octa-auto", published)
+    assert find("promptless").status == "ok"
+    monkeypatch.setitem(MODELS, "octa-auto", replace(published, sha256="0" * 64))
+    assert find("promptless").status == "problem"
+    assert "0" * 64 in find("promptless").text
+
+
 def test_a_cache_that_cannot_be_written_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

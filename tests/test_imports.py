@@ -19,7 +19,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = (
     {"errors", "files", "palette"},
     {"volume", "prompts", "metrics", "tables", "review", "project"},
-    {"model", "engine", "training", "automatic", "demo", "doctor", "overview", "protocol", "bench"},
+    {"model", "engine", "automatic", "training", "protocol", "bench"}
+    | {"demo", "doctor", "overview"},
     {"layers", "annotation", "prompt_layers", "settings"}
     | {"_reader", "_writer", "_sample_data"},
     {"widgets", "cli", "__init__", "__main__"},

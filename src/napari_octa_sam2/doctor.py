@@ -155,22 +155,36 @@ def _plugin(subject: str) -> Finding:
     return Finding(subject, "ok", str(manifest))
 
 
-def _weights(subject: str) -> Finding:
-    from napari_octa_sam2.errors import ModelError
-    from napari_octa_sam2.files import file_sha256
+def _prompted_weights(subject: str) -> Finding:
     from napari_octa_sam2.model.loading import DEFAULT_MODEL, load_model
 
-    entry = get_entry(DEFAULT_MODEL)
+    return _weights(subject, DEFAULT_MODEL, load_model)
+
+
+def _promptless_weights(subject: str) -> Finding:
+    from napari_octa_sam2.model.promptless.model import (
+        DEFAULT_PROMPTLESS,
+        load_promptless,
+    )
+
+    return _weights(subject, DEFAULT_PROMPTLESS, load_promptless)
+
+
+def _weights(subject: str, name: str, load: Callable[[str], object]) -> Finding:
+    from napari_octa_sam2.errors import ModelError
+    from napari_octa_sam2.files import file_sha256
+
+    entry = get_entry(name)
     advice = "install napari-octa-sam2 again"
     try:
-        load_model(entry.name)
+        load(name)
     except ModelError as error:
         return Finding(subject, "problem", str(error), advice)
     found = file_sha256(checkpoint_path(entry))
     if entry.sha256 not in (None, found):
-        text = f"{entry.name}: expected SHA-256 {entry.sha256}, found {found}"
+        text = f"{name}: expected SHA-256 {entry.sha256}, found {found}"
         return Finding(subject, "problem", text, advice)
-    return Finding(subject, "ok", f"{entry.name} loads, SHA-256 {found}")
+    return Finding(subject, "ok", f"{name} loads, SHA-256 {found}")
 
 
 def _cache(subject: str) -> Finding:
@@ -208,6 +222,7 @@ CHECKS: dict[str, Callable[[str], Finding]] = {
     "processor": _processor,
     "viewer": _qt,
     "plugin": _plugin,
-    "model": _weights,
+    "model": _prompted_weights,
+    "promptless": _promptless_weights,
     "cache": _cache,
 }

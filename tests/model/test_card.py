@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from napari_octa_sam2.cli import app
 from napari_octa_sam2.errors import ModelError
 from napari_octa_sam2.model import download, registry
+from napari_octa_sam2.model.appearance import Appearance
 from napari_octa_sam2.model.card import (
     figure_rows,
     head_rows,
@@ -22,6 +23,12 @@ from napari_octa_sam2.model.card import (
     write_figures,
 )
 from napari_octa_sam2.model.loading import file_sha256
+from napari_octa_sam2.model.promptless.config import NetworkConfig
+from napari_octa_sam2.model.promptless.model import write_promptless
+from napari_octa_sam2.model.promptless.network import (
+    PromptlessNetwork,
+    count_parameters,
+)
 from napari_octa_sam2.model.registry import get_entry
 from napari_octa_sam2.protocol.records import Sample, Target, TaskReport
 from napari_octa_sam2.protocol.report import Report
@@ -78,7 +85,7 @@ def report(sha256, *dice, name="rossa", split="val", available=None):
         *(available or len(dice), len(dice), samples),
     )
     model = {"name": "octa-nano", "sha256": sha256}
-    record = {"model": model, "device": "cpu", "threads": 2}
+    record = {"model": model, "device": "cpu", "precision": "fp32", "threads": 2}
     return Report(record, (task,), complete=True).to_json()
 
 
@@ -150,6 +157,7 @@ def test_figures_join_the_record_task_by_task(bundled):
         "target": ">= 0.9",
         "met": False,
         "device": "cpu",
+        "precision": "fp32",
         "threads": 2,
     }
     _, first, *_ = figure_rows(read_record(path))
@@ -193,6 +201,87 @@ def test_models_info_prints_the_card(bundled):
     assert json.loads(told.stdout) == json.loads(json.dumps(model_card(bundled)))
 
 
+@pytest.fixture
+def promptless(tmp_path, monkeypatch):
+    """A small promptless model with its record, in place of octa-auto."""
+    torch.manual_seed(0)
+    config = NetworkConfig("block-unet", ("RV", "FAZ"), {"channels": [4, 8]})
+    network = PromptlessNetwork(config)
+    path = tmp_path / "octa-auto.safetensors"
+    write_promptless(path, config, Appearance(), network.state_dict())
+    sha256 = file_sha256(path)
+    phase = {
+        "name": "training",
+        "data": {"given": 0.5, "phantom projections": 0.5},
+        "trained": {"parts": {"network": 2e-3}},
+        "clip": {"frames": 1, "native": 256, "size": 512},
+        "fit": {"steps": 9, "clips": 4, "learning_rate": 2e-3, "seed": 0},
+    }
+    record = {
+        "recipe": "octa-auto",
+        "version": "1.0",
+        "sha256": sha256,
+        "data": ["given", "phantom projections", "rossa/train_manual"],
+        "averaged": [],
+        "phases": [phase],
+        "seconds": 3600,
+        "curves": {"training": {"hours": [1.0]}},
+        "machine": {"torch": "2"},
+        "finished": "2026-01-01",
+        "model": None,
+    }
+    path.with_suffix(".json").write_text(json.dumps(record))
+    monkeypatch.setattr(download, "BUNDLED_FOLDER", tmp_path)
+    entry = replace(get_entry("octa-auto"), sha256=sha256)
+    monkeypatch.setitem(registry.MODELS, "octa-auto", entry)
+    return entry, count_parameters(network)
+
+
+def test_the_card_of_a_promptless_model(promptless):
+    entry, count = promptless
+    card = model_card(entry)
+    assert card["parameters"] == {"network": count}
+    assert card["classes"] == ["RV", "FAZ"]
+    assert card["network"] == {"kind": "block-unet", "settings": {"channels": [4, 8]}}
+    assert card["bytes"] == Path(card["path"]).stat().st_size
+    header, row = phase_rows(card["training"])
+    assert dict(zip(header, row, strict=True))["clips"] == "4 of 1 x 256 px"
+    assert model_card(replace(entry, sha256="0" * 64))["training"] is None
+    shown = CliRunner().invoke(app, ["models", "info", "octa-auto"])
+    assert shown.exit_code == 0, shown.output
+    text = " ".join(shown.stdout.split())
+    assert "kind promptless input any size" in text
+    assert f"parameters {count:,} architecture block-unet" in text
+    assert "classes RV, FAZ" in text
+    assert "No figures have been measured." in text
+    download.checkpoint_path(entry).write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="octa-auto"):
+        model_card(entry)
+
+
+def test_the_page_of_a_promptless_model(promptless):
+    entry, count = promptless
+    page = docs_script("model_card")
+    assert "None have been measured" in page.render(model_card(entry))
+    samples = (Sample("1", {"dice@auto": 0.9, "above Frangi": 1.0}),)
+    judged, targets = ("dice@auto", "above Frangi"), {"dice@auto": Target(0.95)}
+    task = TaskReport("rossa", "val", "t", "p", judged, targets, 1, 1, samples)
+    model = {"name": "octa-auto", "sha256": entry.sha256}
+    measured = {"model": model, "device": "cpu", "precision": "bf16", "threads": 1}
+    write_figures(record_of(entry), Report(measured, (task,), complete=True).to_json())
+    text = page.render(model_card(entry))
+    assert "# Model card: octa-auto" in text
+    assert f"| parameters | {count:,} |" in text
+    assert "channels 4, 8" in text
+    assert "MIT licence, copyright 2023 Haojian Ning" in text
+    assert "Procedural phantoms" in text
+    assert "Nothing of OCTA-500" in text
+    assert "train --recipe octa-auto --data rossa/train_manual" in text
+    assert "| rossa val | Dice, no prompt | 1 | 0.9 |" in text
+    assert "Measured on cpu (bf16, 1 thread). Targets missed: rossa val." in text
+    assert "not for diagnosis" in text
+
+
 def test_the_page_is_made_from_the_record(bundled):
     page = docs_script("model_card")
     text = page.render(model_card(bundled))
@@ -207,7 +296,7 @@ def test_the_page_is_made_from_the_record(bundled):
         in (text)
     )
     assert "| rossa val | Dice, class prompt | 2 | 0.625 |" in text
-    assert "Measured on cpu (2 threads). Targets missed: rossa val." in text
+    assert "Measured on cpu (fp32, 2 threads). Targets missed: rossa val." in text
 
 
 def docs_script(name):

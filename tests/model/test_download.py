@@ -24,7 +24,13 @@ from napari_octa_sam2.model.download import (
     fetch,
     is_available,
 )
-from napari_octa_sam2.model.registry import MODELS, ModelEntry, get_entry, model_names
+from napari_octa_sam2.model.registry import (
+    MODELS,
+    PROMPTLESS,
+    ModelEntry,
+    get_entry,
+    model_names,
+)
 from napari_octa_sam2.model.transfer import CHUNK
 
 PAYLOAD = np.random.default_rng(0).bytes(1_500_000)
@@ -357,7 +363,8 @@ def test_the_registry_is_complete():
         assert model.url.endswith(f"/{name}.pt")
         assert re.fullmatch("[0-9a-f]{64}", model.sha256)
         assert checkpoint_path(model, Path("cache")) == Path("cache") / f"{name}.pt"
-    assert len({m.sha256 for m in MODELS.values()}) == 9
+    assert model_names(PROMPTLESS) == ("octa-auto",)
+    assert len({m.sha256 for m in MODELS.values()}) == len(MODELS) == 10
 
 
 def test_the_configurations_are_in_the_installed_sam2():

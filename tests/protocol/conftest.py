@@ -10,6 +10,9 @@ from PIL import Image
 from scipy.ndimage import label
 
 from napari_octa_sam2.model.loading import LoadedModel, build_network
+from napari_octa_sam2.model.promptless.config import NetworkConfig
+from napari_octa_sam2.model.promptless.model import PromptlessModel
+from napari_octa_sam2.model.promptless.network import PromptlessNetwork
 from napari_octa_sam2.volume.phantom import make_enface
 
 SIZE = 96
@@ -71,6 +74,14 @@ def tiny_model() -> LoadedModel:
     with torch.no_grad():
         network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(4.0)
     return LoadedModel(network, "random", "")
+
+
+@pytest.fixture(scope="session")
+def promptless() -> PromptlessModel:
+    """A small network with random weights that tells RV and FAZ apart."""
+    torch.manual_seed(0)
+    config = NetworkConfig("block-unet", ("RV", "FAZ"), {"channels": [8, 8]})
+    return PromptlessModel(PromptlessNetwork(config).eval(), "random", "abc")
 
 
 @pytest.fixture(scope="session")

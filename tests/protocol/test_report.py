@@ -9,9 +9,15 @@ from PIL import Image
 
 from napari_octa_sam2.errors import WriteError
 from napari_octa_sam2.protocol.records import Sample, Target, TaskReport
-from napari_octa_sam2.protocol.report import FILES, Report, figure_title
+from napari_octa_sam2.protocol.report import Report, figure_title
 
-RECORD = {"model": {"name": "octa-test", "sha256": "abc"}, "threads": 2}
+RECORD = {
+    "model": {"name": "octa-test", "sha256": "abc"},
+    "device": "cpu",
+    "precision": "fp32",
+    "threads": 2,
+    "protocol": {"name": "clicks"},
+}
 
 
 def enface(name, dice, noc):
@@ -113,7 +119,9 @@ def test_figures_have_titles(key, title):
 
 def test_everything_is_written(report, tmp_path):
     paths = report.write(tmp_path / "new" / "folder")
-    assert [path.name for path in paths] == list(FILES)
+    assert [path.name for path in paths] == [
+        *("clicks.json", "clicks.csv", "clicks.md", "clicks.png")
+    ]
     as_json, as_csv, as_markdown, as_plot = paths
     assert json.loads(as_json.read_text()) == report.to_json()
     with as_csv.open() as file:

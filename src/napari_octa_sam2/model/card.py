@@ -12,7 +12,7 @@ from napari_octa_sam2.errors import ModelError
 from napari_octa_sam2.files import write_whole
 from napari_octa_sam2.model.download import checkpoint_path, is_available
 from napari_octa_sam2.model.loading import REFINEMENT, resource
-from napari_octa_sam2.model.registry import ModelEntry
+from napari_octa_sam2.model.registry import PROMPTLESS, ModelEntry
 
 Rows = list[list[str]]
 _STATISTICS = ("n", "mean", "sd", "min", "max")
@@ -29,9 +29,10 @@ def describe(entry: ModelEntry) -> dict[str, Any]:
 def model_card(entry: ModelEntry) -> dict[str, Any]:
     """Return all that is known of a model, ready for JSON.
 
-    Of the bundled model that is, beside `describe`: ``bytes``; ``parameters`` of the
-    network and of the refinement head; ``classes`` that can be asked for as a whole;
-    ``training``, the record of `read_record`.
+    Of a bundled model that is, beside `describe`: ``bytes``; ``parameters`` of the
+    network, and of the refinement head where it is prompted; ``classes`` that can be
+    asked for as a whole, or are found without a prompt; ``training``, the record of
+    `read_record`. Of a promptless one also ``network``: its kind and settings.
 
     Raises
     ------
@@ -42,10 +43,10 @@ def model_card(entry: ModelEntry) -> dict[str, Any]:
     if entry.url is not None or not card["available"]:
         return card
     weights = checkpoint_path(entry)
+    known = _promptless(entry) if entry.kind == PROMPTLESS else _prompted(entry)
     return card | {
         "bytes": weights.stat().st_size,
-        "parameters": _parameters(weights),
-        "classes": _classes(entry.config),
+        **known,
         "training": read_record(weights.with_suffix(".json"), entry.sha256),
     }
 
@@ -73,7 +74,7 @@ def read_record(path: Path, sha256: str | None = None) -> dict[str, Any] | None:
 
 
 def write_figures(path: Path, report: Mapping[str, Any]) -> None:
-    """Put what the click protocol measured into the record of the training.
+    """Put what a protocol measured into the record of the training.
 
     What was measured before of the same tasks is replaced, the rest is kept.
 
@@ -82,7 +83,8 @@ def write_figures(path: Path, report: Mapping[str, Any]) -> None:
     path : Path
         The record beside the weights.
     report : mapping
-        As `evaluate --protocol clicks` writes it into ``clicks.json``.
+        As `evaluate --protocol clicks` writes it into ``clicks.json``, or automatic
+        into ``automatic.json``.
 
     Raises
     ------
@@ -108,7 +110,8 @@ def write_figures(path: Path, report: Mapping[str, Any]) -> None:
     known: dict[str, list[dict[str, Any]]] = {}
     for row in record.get("figures", []):
         known.setdefault(row["task"], []).append(row)
-    conditions = {key: report["record"][key] for key in ("device", "threads")}
+    keys = ("device", "precision", "threads")
+    conditions = {key: report["record"][key] for key in keys}
     for task in report["tasks"]:
         known[_label(task)] = [row | conditions for row in _figures(task)]
     record["figures"] = [row for rows in known.values() for row in rows]
@@ -122,7 +125,9 @@ def phase_rows(record: Mapping[str, Any]) -> Rows:
     for phase in record["phases"]:
         clip, fit = phase["clip"], phase["fit"]
         shares = [f"{share:.0%} {name}" for name, share in phase["data"].items()]
-        size = f"{clip['frames']} x {clip['native']} px at {clip['size']}"
+        size = f"{clip['frames']} x {clip['native']} px"
+        if not _is_promptless(phase):
+            size += f" at {clip['size']}"
         hours = record["curves"][phase["name"]]["hours"][-1]
         numbers = [f"{fit['steps']}", f"{fit['learning_rate']:g}", f"{fit['seed']}"]
         took = f"{hours - before:.2f}"
@@ -178,6 +183,31 @@ def _label(task: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3g}"
+
+
+def _is_promptless(phase: Mapping[str, Any]) -> bool:
+    """Return whether a phase trained a network that sees clips at their own size."""
+    return "network" in phase.get("trained", {}).get("parts", ())
+
+
+def _promptless(entry: ModelEntry) -> dict[str, Any]:
+    from napari_octa_sam2.model.promptless.model import load_promptless
+    from napari_octa_sam2.model.promptless.network import count_parameters
+
+    model = load_promptless(entry.name)
+    config = model.network.config
+    return {
+        "parameters": {"network": count_parameters(model.network)},
+        "classes": list(model.classes),
+        "network": {"kind": config.kind, "settings": dict(config.settings)},
+    }
+
+
+def _prompted(entry: ModelEntry) -> dict[str, Any]:
+    return {
+        "parameters": _parameters(checkpoint_path(entry)),
+        "classes": _classes(entry.config),
+    }
 
 
 def _parameters(weights: Path) -> dict[str, int]:

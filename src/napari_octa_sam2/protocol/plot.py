@@ -1,4 +1,4 @@
-"""Pictures of a run of the click protocol."""
+"""Pictures of a run of the click or the automatic protocol."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_octa_sam2.protocol.clicks import CAP, CLICKS, LEVELS
-from napari_octa_sam2.protocol.records import TaskReport
+from napari_octa_sam2.protocol.records import (
+    AUTO_CLDICE,
+    AUTO_DICE,
+    FRANGI_DICE,
+    TaskReport,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,11 +23,16 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 MEAN, SINGLE, TARGET = "#0072B2", "#56B4E9", "#D55E00"
 LEVEL_COLOURS = ("#009E73", "#E69F00", "#CC79A7")
+# What is drawn beside the Dice of masks that were found without a prompt.
+BESIDE: dict[str, dict[str, Any]] = {
+    AUTO_CLDICE: {"label": "clDice", "color": "#009E73", "marker": "^"},
+    FRANGI_DICE: {"label": "Dice, Frangi filter", "color": "#999999", "marker": "x"},
+}
 COLUMNS = 3
 
 
 def draw(tasks: Sequence[TaskReport], *, title: str) -> Figure:
-    """Return a figure: Dice against clicks a task, sequences, and clicks needed.
+    """Return a figure with a panel a task: Dice against clicks, of slices, or found.
 
     Parameters
     ----------
@@ -35,12 +45,13 @@ def draw(tasks: Sequence[TaskReport], *, title: str) -> Figure:
 
     curves = [task for task in tasks if task.has_curves]
     followed = [task for task in tasks if any(s.slices for s in task.samples)]
-    count = len(curves) + len(followed) + bool(curves)
+    found = [task for task in tasks if task.has_found]
+    count = len(curves) + len(followed) + bool(curves) + len(found)
     rows = max(1, math.ceil(count / COLUMNS))
     figure = Figure(figsize=(4 * COLUMNS, 3.1 * rows), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    _draw_key(figure)
+    _draw_key(figure, found)
     panels = iter(figure.subplots(rows, COLUMNS, squeeze=False).ravel().tolist())
     for task in curves:
         _draw_curves(next(panels), task)
@@ -48,12 +59,14 @@ def draw(tasks: Sequence[TaskReport], *, title: str) -> Figure:
         _draw_slices(next(panels), task)
     if curves:
         _draw_clicks_needed(next(panels), curves)
+    for task in found:
+        _draw_found(next(panels), task)
     for left in panels:
         left.set_axis_off()
     return figure
 
 
-def _draw_key(figure: Figure) -> None:
+def _draw_key(figure: Figure, found: Sequence[TaskReport]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -61,7 +74,11 @@ def _draw_key(figure: Figure) -> None:
         Line2D([], [], color=SINGLE, lw=1, marker="o", ms=4, label="single values"),
         Line2D([], [], color=TARGET, lw=2, label="target"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    for style in BESIDE.values() if found else ():
+        handles.append(Line2D([], [], ls="", ms=4, **style))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
+    )
 
 
 def _draw_curves(axes: Axes, task: TaskReport) -> None:
@@ -98,6 +115,22 @@ def _draw_slices(axes: Axes, task: TaskReport) -> None:
     axes.set(xlim=(0, 1))
     axes.set_yticks(range(len(task.samples)), [s.name for s in task.samples])
     axes.invert_yaxis()
+
+
+def _draw_found(axes: Axes, task: TaskReport) -> None:
+    values = np.array(task.figure(AUTO_DICE).values)
+    order = np.argsort(values)
+    places = np.arange(1, len(order) + 1)
+    for key, style in BESIDE.items():
+        beside = np.array(task.figure(key).values)[order]
+        axes.plot(places, beside, ls="", ms=3, alpha=0.7, **style)
+    axes.plot(places, values[order], "o", color=SINGLE, ms=3.5)
+    axes.axhline(float(values.mean()), color=MEAN, lw=1.5)
+    if target := task.targets.get(AUTO_DICE):
+        axes.axhline(target.value, color=TARGET, lw=1.5)
+    _label(axes, task, "Dice", "images, the worst first")
+    axes.set(ylim=(0, 1))
+    axes.locator_params("x", integer=True)
 
 
 def _draw_clicks_needed(axes: Axes, tasks: Sequence[TaskReport]) -> None:

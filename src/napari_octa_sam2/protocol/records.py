@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SLICE_DICE = "slice dice"  # of all slices of all objects, pooled
+SPEED = "speed"  # the task that times a network
+# Of masks that were found without a prompt, and of the filter they are compared with.
+AUTO_DICE, AUTO_CLDICE, FRANGI_DICE = "dice@auto", "cldice@auto", "dice@frangi"
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,11 @@ class TaskReport:
     def has_curves(self) -> bool:
         """Whether Dice was measured against the number of clicks."""
         return any("dice" in sample.detail for sample in self.samples)
+
+    @property
+    def has_found(self) -> bool:
+        """Whether Dice was measured without a prompt."""
+        return any(AUTO_DICE in sample.values for sample in self.samples)
 
     def figures(self) -> list[Figure]:
         """Return every figure, in the order in which the samples hold them."""

@@ -1,4 +1,4 @@
-"""What a run of the click protocol found: as text, JSON, CSV, Markdown and a plot."""
+"""What a run of a protocol found: as text, JSON, CSV, Markdown and a plot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_octa_sam2.protocol.clicks import CAP, CLICKS, LEVELS
 from napari_octa_sam2.protocol.records import SLICE_DICE, Figure, TaskReport
 from napari_octa_sam2.tables import aligned, piped, write_csv, write_files, write_json
 
-FILES = ("clicks.json", "clicks.csv", "clicks.md", "clicks.png")
+SUFFIXES = (".json", ".csv", ".md", ".png")
 NAMES = 2  # columns of names, before those of figures
 Rows = list[list[str]]
 _FIGURES = ["task", "figure", "n", "mean", "SD", "median", "min", "max", "worst"]
@@ -27,7 +27,7 @@ class Report:
     Parameters
     ----------
     record : mapping
-        Model and hash, device, threads, versions, constants of the protocol.
+        Model and hash, device, threads, versions, name and constants of the protocol.
     tasks : tuple of TaskReport
         One a task and split.
     complete : bool
@@ -37,6 +37,11 @@ class Report:
     record: Mapping[str, Any]
     tasks: tuple[TaskReport, ...]
     complete: bool
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol, and stem of the files."""
+        return str(self.record["protocol"]["name"])
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, ready for JSON; what is nan becomes None."""
@@ -53,7 +58,7 @@ class Report:
 
     def curves(self) -> Rows:
         """Return a header, and Dice and clDice against clicks of the en-face tasks."""
-        rows = [["task", "mean", *(_after(k) for k in CLICKS)]]
+        rows = [["task", "mean", *(_after(f"{k}") for k in CLICKS)]]
         rows[0] += [f"NoC@{level:.2f}" for level in LEVELS] + ["not reached"]
         for task in self.tasks:
             if not task.has_curves:
@@ -66,12 +71,13 @@ class Report:
         return rows
 
     def table(self) -> str:
-        """Return both tables as plain text for a terminal."""
+        """Return the tables as plain text for a terminal."""
         blocks = ["" if self.complete else "INCOMPLETE: the run was stopped"]
         blocks.append(aligned(self.figures(), NAMES))
         if len(curves := self.curves()) > 1:
             blocks.append(f"against clicks (NoC: clicks needed, at most {CAP})")
             blocks.append(aligned(curves, NAMES))
+        blocks.append(f"measured on {self._conditions}")
         return "\n\n".join(block for block in blocks if block)
 
     def markdown(self) -> str:
@@ -81,16 +87,21 @@ class Report:
         prompts = "\n".join(
             f"- {task.label}: {task.title}; {task.prompts}." for task in self.tasks
         )
+        against_clicks = ""
+        if len(curves := self.curves()) > 1:
+            against_clicks = (
+                f"NoC: clicks needed for a Dice, {CAP} where it is not reached.\n\n"
+                f"{piped(curves, NAMES)}\n\n"
+            )
         return (
-            f"# {model['name']}: click protocol\n\n{stopped}{prompts}\n\n"
-            f"{piped(self.figures(), NAMES)}\n\n"
-            f"NoC: clicks needed for a Dice, {CAP} where it is not reached.\n\n"
-            f"{piped(self.curves(), NAMES)}\n\n"
+            f"# {model['name']}: {self.protocol} protocol\n\n{stopped}{prompts}\n\n"
+            f"{piped(self.figures(), NAMES)}\n\n{against_clicks}"
+            f"Measured on {self._conditions}.\n\n"
             f"```json\n{json.dumps(dict(self.record), indent=1)}\n```\n"
         )
 
     def write(self, folder: Path) -> list[Path]:
-        """Write `FILES` into a folder, which is made if need be; return their paths.
+        """Write the protocol's files into a folder, made if need be; return paths.
 
         Raises
         ------
@@ -107,7 +118,16 @@ class Report:
                 path
             ),
         )
-        return write_files(folder, dict(zip(FILES, writers, strict=True)))
+        names = (f"{self.protocol}{suffix}" for suffix in SUFFIXES)
+        return write_files(folder, dict(zip(names, writers, strict=True)))
+
+    @property
+    def _conditions(self) -> str:
+        """Return what times depend on."""
+        device, precision, threads = (
+            self.record[key] for key in ("device", "precision", "threads")
+        )
+        return f"{device}, {precision}, {threads} thread{'s' if threads > 1 else ''}"
 
     def _single_values(self) -> Rows:
         rows = [["task", "split", "figure", "sample", "value"]]
@@ -141,16 +161,21 @@ def _figure_row(task: TaskReport, figure: Figure) -> list[str]:
 
 def figure_title(key: str) -> str:
     """Return the key of a figure as users read it."""
-    measure, _, count = key.partition("@")
-    if not count:
+    measure, _, made = key.partition("@")
+    if not made:
         return {"dice": "Dice, by object", SLICE_DICE: "Dice, by slice"}.get(key, key)
-    return f"{_MEASURES[measure]}, {_after(int(count))}"
+    return f"{_MEASURES[measure]}, {_after(made)}"
 
 
-def _after(clicks: int) -> str:
-    if not clicks:
-        return "class prompt"
-    return f"{clicks} click{'s' if clicks > 1 else ''}"
+def _after(made: str) -> str:
+    """Return in words how a mask was made: how many clicks, or what else."""
+    words = {
+        "0": "class prompt",
+        "1": "1 click",
+        "auto": "no prompt",
+        "frangi": "Frangi filter",
+    }
+    return words.get(made, f"{made} clicks")
 
 
 def _clicks_needed(task: TaskReport) -> list[str]:

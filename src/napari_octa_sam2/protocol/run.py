@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from napari_octa_sam2.engine.record import run_record
 from napari_octa_sam2.engine.session import Session
-from napari_octa_sam2.errors import ReadError
 from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import Prompt
 from napari_octa_sam2.protocol import speed
 from napari_octa_sam2.protocol.clicks import CAP, CLICKS, LEVELS, Annotated, Answer
-from napari_octa_sam2.protocol.records import Sample, TaskReport
+from napari_octa_sam2.protocol.records import SPEED, Sample, TaskReport
 from napari_octa_sam2.protocol.report import Report
-from napari_octa_sam2.protocol.sources import Source, require_samples
+from napari_octa_sam2.protocol.samples import (
+    Progress,
+    Stopped,
+    find_parts,
+    measure_parts,
+)
+from napari_octa_sam2.protocol.sources import Source
 from napari_octa_sam2.protocol.targets import TASKS
 from napari_octa_sam2.protocol.tasks import Task
 
-TASK_NAMES = (*(task.name for task in TASKS), speed.NAME)
-
-
-class Stopped(Exception):
-    """The user has asked to stop."""
+TASK_NAMES = (*(task.name for task in TASKS), SPEED)
 
 
 class Stoppable:
@@ -61,7 +62,7 @@ def run_clicks(
     tasks: Sequence[str] | None = None,
     subjects: int | None = None,
     device: str = "auto",
-    progress: Callable[[int, int | None, str], None] = lambda done, total, note: None,
+    progress: Progress = lambda done, total, note: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Measure a model with the simulated annotator.
@@ -89,56 +90,26 @@ def run_clicks(
     ReadError
         If the folder is missing, or holds no sample of any, or of a chosen, task.
     """
-    classes = model.classes
-    plan, missing = _plan(folder, tasks, classes)
+    chosen = [
+        task.understood(model.classes)
+        for task in TASKS
+        if tasks is None or task.name in tasks
+    ]
+    parts, missing = find_parts(folder, chosen, all_of_them=tasks is not None)
     # a session also refuses a device that is not there before any work
     record = _record(Session(np.zeros((1, 32, 32), np.uint8), model, device=device))
-    timed = tasks is None or speed.NAME in tasks
-    total = sum(len(found[:subjects]) for _, _, found in plan) + timed
-    reports: list[TaskReport] = []
-    done = 0
-    for task, split, found in plan:
-        samples: list[Sample] = []
-        measured = 0
-        for source in found[:subjects]:
-            progress(done, total, f"{task.name} {split} {source.name}")
-            try:
-                samples += _measure(task, source, model, device, cancelled)
-            except Stopped:
-                break
-            measured += 1
-            done += 1
-        reports.append(_report(task, split, samples, len(found), measured))
-        if cancelled():
-            break
-    if timed and not cancelled():
-        progress(done, total, speed.NAME)
-        reports.append(_speed_report(speed.measure(model, cancelled)))
-    if not cancelled():
-        progress(total, total, "")
+    reports = measure_parts(
+        parts,
+        lambda task, source: _measure(task, source, model, device, cancelled),
+        timed=partial(_speed, model, cancelled)
+        if tasks is None or SPEED in tasks
+        else None,
+        subjects=subjects,
+        progress=progress,
+        cancelled=cancelled,
+    )
     record |= {"subjects": subjects, "tasks_without_samples": missing}
-    return Report(record, tuple(reports), not cancelled())
-
-
-def _plan(
-    folder: Path, names: Sequence[str] | None, classes: Sequence[str]
-) -> tuple[list[tuple[Task, str, list[Source]]], list[str]]:
-    """Return task, split and samples of what can be measured, and tasks without."""
-    require_samples(folder)
-    chosen = [
-        task.understood(classes)
-        for task in TASKS
-        if names is None or task.name in names
-    ]
-    plan = [(t, split, s) for t in chosen for split, s in t.find(folder).items()]
-    found = {task.name for task, _, _ in plan}
-    missing = [task.name for task in chosen if task.name not in found]
-    if missing and (names is not None or not plan):
-        raise ReadError(
-            f"{folder}: expected samples of {', '.join(missing)}, found none; see "
-            "docs/evaluation.md for the layout, or choose other tasks"
-        )
-    return plan, missing
+    return Report(record, reports, not cancelled())
 
 
 def _measure(
@@ -153,43 +124,12 @@ def _measure(
     return task.measure(session, truth, source.name)
 
 
-def _report(
-    task: Task,
-    split: str,
-    samples: Sequence[Sample],
-    available: int,
-    measured: int,
-) -> TaskReport:
-    return TaskReport(
-        task.name,
-        split,
-        task.title,
-        task.prompts,
-        task.judged,
-        task.targets,
-        available,
-        measured,
-        tuple(samples),
-    )
-
-
-def _speed_report(samples: Sequence[Sample]) -> TaskReport:
-    return TaskReport(
-        speed.NAME,
-        "",
-        speed.TITLE,
-        speed.PROMPTS,
-        speed.JUDGED,
-        speed.TARGETS,
-        1,
-        len(samples),
-        tuple(samples),
-    )
+def _speed(model: LoadedModel, cancelled: Callable[[], bool]) -> TaskReport:
+    return speed.report(speed.measure(model, cancelled))
 
 
 def _record(session: Session) -> dict[str, Any]:
     return run_record(session) | {
-        "threads": torch.get_num_threads(),
         "seed": None,
         "protocol": {
             "name": "clicks",

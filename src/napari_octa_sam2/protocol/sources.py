@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_octa_sam2.errors import ReadError
-from napari_octa_sam2.volume.octa_volume import LabelSet
+from napari_octa_sam2.volume.octa_volume import LabelSet, OctaVolume
 from napari_octa_sam2.volume.readers import images, octa500_layout, read_volume
 from napari_octa_sam2.volume.readers.enface import LABEL_FOLDERS, repeated
 
@@ -45,12 +45,23 @@ class Source:
         ReadError
             If a file is damaged, or the truth does not fit.
         """
+        volume, truth = self.open()
+        return volume.data, truth
+
+    def open(self) -> tuple[OctaVolume, LabelSet]:
+        """Return the volume and the truth on its grid.
+
+        Raises
+        ------
+        ReadError
+            As `read` does.
+        """
         volume = read_volume(self.path)
         if isinstance(self.label, str):
-            return volume.data, volume.labels[self.label]
+            return volume, volume.labels[self.label]
         rows, columns = volume.shape[1:]
         mask = images.read_mask(self.label, (rows, columns))
-        return volume.data, repeated(mask, volume.shape[0], "truth", "other")
+        return volume, repeated(mask, volume.shape[0], "truth", "other")
 
 
 def require_samples(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -16,10 +16,9 @@ from napari_octa_sam2.bench.settings import Settings
 from napari_octa_sam2.engine.session import Session
 from napari_octa_sam2.model.loading import LoadedModel
 from napari_octa_sam2.prompts import Prompt
-from napari_octa_sam2.protocol.records import Sample, Target
+from napari_octa_sam2.protocol.records import SPEED, Sample, Target, TaskReport
 from napari_octa_sam2.volume.phantom import make_enface
 
-NAME = "speed"
 TITLE = "warm clicks and propagation of 1 object on 304 x 304 pixels, on the CPU"
 STOCK = "sam2.1_hiera_tiny"
 STOCK_SIZE = 1024
@@ -66,6 +65,14 @@ def measure(model: LoadedModel, stopped: Callable[[], bool]) -> list[Sample]:
         "stock_slice_seconds": stock_seconds,
     }
     return [Sample(model.name, values, detail=detail)]
+
+
+def report(samples: Sequence[Sample]) -> TaskReport:
+    """Return the report of what `measure` returns."""
+    return TaskReport(
+        *(SPEED, "", TITLE, PROMPTS, JUDGED, TARGETS),
+        *(1, len(samples), tuple(samples)),
+    )
 
 
 def stock_run(data: np.ndarray) -> Run:

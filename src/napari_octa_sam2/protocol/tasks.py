@@ -19,7 +19,7 @@ Find = Callable[[Path], dict[str, list[Source]]]
 
 @dataclass(frozen=True)
 class EnFaceTask:
-    """Annotate one object, or everything of a class, on en-face images.
+    """Annotate everything of a class on en-face images.
 
     Judged after the class prompt alone, or without one after `clicks` plain clicks.
 
@@ -28,9 +28,11 @@ class EnFaceTask:
     name, title : str
     find : callable
         Returns the samples of a folder by split.
+    cls : str
+        What the truth shows.
     clicks : int
-    whole : str, optional
-        Class to ask for before the first click, as `Prompt.whole`.
+    asked : bool
+        Whether the whole class is asked for before the first click.
     least : mapping of str to float
         Targets of ``"dice"`` and ``"cldice"``.
     """
@@ -38,13 +40,19 @@ class EnFaceTask:
     name: str
     title: str
     find: Find
+    cls: str
     clicks: int
-    whole: str | None = None
+    asked: bool = True
     least: Mapping[str, float] = field(default_factory=dict)
 
     def understood(self, classes: Iterable[str]) -> EnFaceTask:
         """Return the task for a model with these class prompts."""
-        return self if self.whole in set(classes) else replace(self, whole=None)
+        return replace(self, asked=self.asked and self.cls in set(classes))
+
+    @property
+    def whole(self) -> str | None:
+        """Class to ask for before the first click, as `Prompt.whole`."""
+        return self.cls if self.asked else None
 
     @property
     def prompts(self) -> str:

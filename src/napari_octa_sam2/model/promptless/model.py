@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_octa_sam2.errors import ModelError
 from napari_octa_sam2.files import file_sha256, write_whole
 from napari_octa_sam2.model.appearance import GREY, Appearance
-from napari_octa_sam2.model.download import checkpoint_path
+from napari_octa_sam2.model.download import fetch
 from napari_octa_sam2.model.promptless.config import NetworkConfig
 from napari_octa_sam2.model.promptless.network import PromptlessNetwork
 from napari_octa_sam2.model.registry import PROMPTLESS, get_entry, model_names
@@ -67,7 +67,7 @@ def load_promptless(name_or_path: str | Path = DEFAULT_PROMPTLESS) -> Promptless
     text = str(name_or_path)
     if text in model_names(PROMPTLESS):
         entry = get_entry(text)
-        return _read(checkpoint_path(entry), entry.name, entry.sha256 or "")
+        return _read(fetch(entry), entry.name, entry.sha256 or "")
     file = Path(text).expanduser()
     if text in model_names() or not file.is_file():
         found = "a model that is prompted" if text in model_names() else "no such file"

@@ -1,0 +1,1 @@
+"""How well whole classes are found without a prompt."""
