@@ -10,8 +10,8 @@ import torch
 
 from napari_octa_sam2.automatic.cleaning import Cleaning
 from napari_octa_sam2.automatic.finding import find, find_everything
-from napari_octa_sam2.automatic.following import prompts_from
 from napari_octa_sam2.automatic.maps import Maps, expected_ious
+from napari_octa_sam2.automatic.prompting import prompts_from
 from napari_octa_sam2.automatic.settings import FindSettings
 from napari_octa_sam2.engine.promptless import Predictor, probabilities
 from napari_octa_sam2.engine.segment import segment

@@ -87,6 +87,13 @@ class EverythingSettings:
             )
 
 
+# A refinement head makes good masks of coarse ones that the network itself thinks
+# little of, and how stable these are tells how good they are.
+REFINED = EverythingSettings(
+    least_iou=0.0, least_stability=0.5, classes=("RV", "artery", "vein", "FAZ")
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Found:
     """An object that was found in a slice.

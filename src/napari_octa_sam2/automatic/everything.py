@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from napari_octa_sam2.automatic.candidates import (
+    REFINED,
     EverythingSettings,
     Found,
     as_labels,
@@ -39,11 +40,6 @@ from napari_octa_sam2.volume.octa_volume import check_volume_array
 __all__ = ["Everything", "EverythingSettings", "Found", "as_labels"]
 
 SHOWN_TOGETHER = 16  # masks between two looks at whether to go on
-# A refinement head makes good masks of coarse ones that the network itself thinks
-# little of, and how stable these are tells how good they are.
-REFINED = EverythingSettings(
-    least_iou=0.0, least_stability=0.5, classes=("RV", "artery", "vein", "FAZ")
-)
 
 
 class Candidates(NamedTuple):

@@ -82,7 +82,7 @@ def find(
     settings = settings or FindSettings()
     if not isinstance(model, PromptlessModel):
         model = load_promptless(model)
-    _require_known(settings, model)
+    settings.require_known(model.name, model.classes)
     _require_fit(within, volume)
     span = slice_range(slices, len(volume.data))
     began = time.perf_counter()
@@ -190,15 +190,6 @@ def find_everything(
             "notes": [],
         },
     )
-
-
-def _require_known(settings: FindSettings, model: PromptlessModel) -> None:
-    unknown = [cls for cls in settings.classes if cls not in model.classes]
-    if unknown or not settings.classes:
-        raise PromptError(
-            f"{model.name} finds {', '.join(model.classes)}: expected some of these, "
-            f"found {', '.join(unknown) or 'none'}; choose others, or another model"
-        )
 
 
 def _require_fit(within: np.ndarray | None, volume: OctaVolume) -> None:

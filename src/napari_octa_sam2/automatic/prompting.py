@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.ndimage import distance_transform_cdt, label
 
@@ -10,7 +12,8 @@ from napari_octa_sam2.automatic.keypoints import key_points
 from napari_octa_sam2.errors import PromptError
 from napari_octa_sam2.metrics.segmentation.boxes import label_boxes
 from napari_octa_sam2.metrics.segmentation.clicks import deepest_pixel
-from napari_octa_sam2.prompts import Prompt
+from napari_octa_sam2.prompts import Prompt, PromptObject, PromptSet
+from napari_octa_sam2.volume.octa_volume import LabelSet
 
 KINDS = ("midpoints", "bifurcations", "ends", "key points", "centres", "box", "mask")
 MOST = 8
@@ -75,6 +78,75 @@ def prompts_of(
         corners = _corners(box) if kind == "box" else None
         prompts.append(Prompt(object_id, index, points, signs, box=corners))
     return tuple(prompts)
+
+
+def prompts_from(
+    labels: LabelSet,
+    *,
+    kind: str = "midpoints",
+    at: Sequence[int] = (),
+    most: int = MOST,
+    negatives: int = 0,
+) -> PromptSet:
+    """Return prompts of the objects that were found.
+
+    Parameters
+    ----------
+    labels : LabelSet
+        Shape ``(depth, slow, fast)``.
+    kind : str
+        One of `KINDS`.
+    at : sequence of int
+        Slices to prompt on; by default, for each object the one that shows most of it.
+    most, negatives : int
+        As for `prompts_of`.
+
+    Raises
+    ------
+    PromptError
+        If nothing was found there, a slice lies outside, or a setting is none.
+    """
+    depth = len(labels.data)
+    if outside := [index for index in at if not 0 <= index < depth]:
+        raise PromptError(
+            f"expected slices from 0 to {depth - 1} to prompt on, found {outside[0]}"
+        )
+    shown = labels.data if not at else labels.data[list(at)]
+    ids = [int(i) for i in np.unique(shown) if i]
+    if not ids:
+        where = f"on slice {', '.join(map(str, at))}" if at else "on any slice"
+        raise PromptError(
+            f"expected objects to make prompts of, found none {where}; look on other "
+            "slices, or lower the threshold or the smallest area"
+        )
+    places = dict.fromkeys(at, ids) if at else _best_slices(labels.data, ids)
+    prompts = [
+        prompt
+        for index, wanted in sorted(places.items())
+        for prompt in prompts_of(
+            np.where(np.isin(labels.data[index], wanted), labels.data[index], 0),
+            index,
+            kind=kind,
+            most=most,
+            negatives=negatives,
+        )
+    ]
+    objects = [
+        PromptObject(i, labels.names.get(i, ""), labels.classes.get(i, "other"))
+        for i in ids
+    ]
+    return PromptSet(tuple(objects), tuple(prompts))
+
+
+def _best_slices(labels: np.ndarray, ids: Sequence[int]) -> dict[int, list[int]]:
+    """Return for each slice the objects of which it shows most."""
+    counts = np.stack(
+        [np.bincount(plane.ravel(), minlength=max(ids) + 1) for plane in labels]
+    )
+    best: dict[int, list[int]] = {}
+    for number in ids:
+        best.setdefault(int(counts[:, number].argmax()), []).append(number)
+    return best
 
 
 def _check(labels: np.ndarray, kind: str, most: int, negatives: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from napari_octa_sam2.automatic.cleaning import DEFAULTS, Cleaning
+from napari_octa_sam2.errors import PromptError
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class FindSettings:
     def cleaning_of(self, cls: str) -> Cleaning:
         """Return how masks of a class are made."""
         return self.cleaning.get(cls, DEFAULTS[cls])
+
+    def require_known(self, model: str, classes: Sequence[str]) -> None:
+        """Raise `PromptError` unless a model tells apart all that is looked for."""
+        unknown = [cls for cls in self.classes if cls not in classes]
+        if unknown or not self.classes:
+            raise PromptError(
+                f"{model} finds {', '.join(classes)}: expected some of these, found "
+                f"{', '.join(unknown) or 'none'}; choose others, or another model"
+            )
 
     def plain(self) -> dict[str, Any]:
         """Return the settings with every value that was used, ready for JSON."""

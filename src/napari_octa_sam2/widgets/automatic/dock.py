@@ -389,7 +389,7 @@ def _prompts(
     found: LabelSet, index: int, kind: str, most: int, negatives: int
 ) -> PromptSet:
     """Return prompts of what was found on one slice, which is slice `index`."""
-    from napari_octa_sam2.automatic.following import prompts_from
+    from napari_octa_sam2.automatic.prompting import prompts_from
 
     made = prompts_from(found, kind=kind, at=(0,), most=most, negatives=negatives)
     moved = tuple(replace(prompt, slice=index) for prompt in made.prompts)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_octa_sam2.automatic.candidates import EverythingSettings
+from napari_octa_sam2.automatic.candidates import REFINED, EverythingSettings
 from napari_octa_sam2.automatic.settings import FindSettings
-from napari_octa_sam2.errors import PromptError
 from napari_octa_sam2.volume import OctaVolume
 
 if TYPE_CHECKING:
@@ -156,12 +155,7 @@ class Finder:
 
         settings, model = request.settings, self._promptless(request.model)
         assert settings is not None
-        unknown = [c for c in settings.classes if c not in model.classes]
-        if unknown or not settings.classes:
-            raise PromptError(
-                f"{model.name} finds {', '.join(model.classes)}: expected some of "
-                f"these, found {', '.join(unknown) or 'none'}; tick others"
-            )
+        settings.require_known(model.name, model.classes)
         index = request.slices[0]
         seen = self._probabilities(request, model)
         maps = Maps(settings, (1, *request.volume.shape[1:]))
@@ -206,7 +200,6 @@ class Finder:
     def _everything(
         self, request: Request, progress: Progress, cancelled: Cancelled
     ) -> Found:
-        from napari_octa_sam2.automatic.everything import REFINED
         from napari_octa_sam2.automatic.finding import find_everything
         from napari_octa_sam2.model.loading import load_model
 
