@@ -157,7 +157,9 @@ highest one.
 - Depth slices it knows from synthetic volumes alone.
 - The generator was tuned while looking at the distributions of OCTA-500's training
   splits and of the six subjects whose FAZ and all-vessel maps are among the figures
-  (their mean FAZ size and vessel density): those figures are not wholly independent.
+  (their mean FAZ size and vessel density), and how far clips are zoomed and how many of
+  them are ROSSA's was chosen among a few while looking at the figures of the validation
+  splits: none of these figures is wholly independent.
 - For research, not for diagnosis: nothing here is validated for clinical use.
 """
 TRAINED = """\

@@ -186,6 +186,28 @@ def test_values_act_at_once_without_the_network(qtbot, viewer, widget, monkeypat
     assert looks == [1]
 
 
+def test_the_values_of_a_region_are_one_button_away(qtbot, viewer, widget):
+    push(qtbot, widget, "This slice [F9]")
+    before = found_data(viewer)[1] > 0
+    widget.cleaning.set_region()
+    settle(qtbot, widget)
+    assert widget.cleaning.rounding.value() == 5
+    assert widget.cleaning.threshold.value() == 80
+    record = viewer.layers["scan found"].metadata["record"]
+    assert record["automatic"]["cleaning"]["artery"]["rounding"] == 5
+    after = found_data(viewer)[1] > 0
+    assert (after != before).any()
+    widget.cleaning.min_area.setValue(0)
+    widget.cleaning.rounding.setValue(0)
+    settle(qtbot, widget)
+    cleaned = record_of_shown(viewer)["cleaning"]["artery"]
+    assert (cleaned["min_area"], cleaned["rounding"]) == (0, 0)
+
+
+def record_of_shown(viewer):
+    return viewer.layers["scan found"].metadata["record"]["automatic"]
+
+
 def test_a_range_is_found_with_progress(qtbot, viewer, widget):
     widget.run.slices = range(2, 6)
     steps = []

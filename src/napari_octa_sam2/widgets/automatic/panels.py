@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_octa_sam2.automatic.candidates import EverythingSettings
-from napari_octa_sam2.automatic.cleaning import DEFAULTS, Cleaning
+from napari_octa_sam2.automatic.cleaning import DEFAULTS, REGION, Cleaning
 from napari_octa_sam2.automatic.prompting import KINDS, MOST
 from napari_octa_sam2.model.registry import PROMPTED, PROMPTLESS
 from napari_octa_sam2.prompts import SEGMENTABLE
@@ -159,17 +159,28 @@ class CleaningPanel(QGroupBox):
         self.all_holes = QCheckBox("all")
         self.all_holes.setToolTip("Fill all holes")
         self.largest = QCheckBox("Largest component alone")
+        self.rounding = QDoubleSpinBox(suffix=" px")
+        self.rounding.setRange(0, 20)
+        self.rounding.setToolTip(
+            "Sigma of a Gaussian on the mask, which is cut again by Otsu's threshold; "
+            "0 for none"
+        )
         usual = button("Usual values", self.restore, "Those that suit this class")
+        region = button(
+            "Region", self.set_region, "Those of SAM-OCTA2's sparse annotation"
+        )
         form = QFormLayout(self)
-        form.addRow("Of", row_of(self.cls, usual))
+        form.addRow("Of", self.cls)
+        form.addRow("", row_of(usual, region))
         form.addRow("Threshold", self.threshold)
         form.addRow("Smoothing", self.smoothing)
         form.addRow("Smallest", self.min_area)
         form.addRow("Fill holes", row_of(self.holes, self.all_holes))
+        form.addRow("Rounding", self.rounding)
         form.addRow(self.largest)
         self.offer(("RV",))
         self.cls.currentTextChanged.connect(self._show)
-        for spin in (self.threshold, self.smoothing, self.min_area, self.holes):
+        for spin in self._spins:
             spin.valueChanged.connect(self._edited)
         for box in (self.all_holes, self.largest):
             box.toggled.connect(self._edited)
@@ -187,9 +198,16 @@ class CleaningPanel(QGroupBox):
 
     def restore(self) -> None:
         """Give the class that is shown its usual values."""
+        self._set(DEFAULTS.get(self.cls.currentText()))
+
+    def set_region(self) -> None:
+        """Give the class that is shown the values of a vessel region."""
+        self._set(REGION)
+
+    def _set(self, values: Cleaning | None) -> None:
         name = self.cls.currentText()
-        if name and self.values[name] != DEFAULTS[name]:
-            self.values[name] = DEFAULTS[name]
+        if name and values is not None and self.values[name] != values:
+            self.values[name] = values
             self._show()
             self.changed.emit()
 
@@ -209,6 +227,7 @@ class CleaningPanel(QGroupBox):
         if math.isfinite(values.fill_holes):
             self.holes.setValue(int(values.fill_holes))
         self.holes.setEnabled(math.isfinite(values.fill_holes))
+        self.rounding.setValue(values.rounding)
         self.largest.setChecked(values.largest)
         for widget in self._inputs:
             widget.blockSignals(False)
@@ -216,8 +235,12 @@ class CleaningPanel(QGroupBox):
 
     @property
     def _inputs(self) -> tuple[QWidget, ...]:
-        spins = (self.threshold, self.smoothing, self.min_area, self.holes)
-        return (*spins, self.all_holes, self.largest)
+        return (*self._spins, self.all_holes, self.largest)
+
+    @property
+    def _spins(self) -> tuple[QSpinBox | QDoubleSpinBox, ...]:
+        sizes = (self.min_area, self.holes, self.rounding)
+        return (self.threshold, self.smoothing, *sizes)
 
     def _edited(self) -> None:
         every = self.all_holes.isChecked()
@@ -227,6 +250,7 @@ class CleaningPanel(QGroupBox):
             min_area=self.min_area.value(),
             fill_holes=math.inf if every else self.holes.value(),
             smoothing=self.smoothing.value(),
+            rounding=self.rounding.value(),
             largest=self.largest.isChecked(),
         )
         self.changed.emit()
