@@ -100,6 +100,8 @@ def test_vessels_are_found_within_a_map_alone(
     within[:10] = True
     found = find(scan, settings(), model=finder, within=within, device="cpu")
     np.testing.assert_array_equal(found.labels.data == 1, vessels(scan) & within)
+    # what lies outside the map is not missed
+    assert all(row.confidence > 0.9 for row in found.confidence)
     for wrong in (within[:5], within.astype(np.uint8)):
         with pytest.raises(VolumeError, match="vessel map"):
             find(scan, settings(), model=finder, within=wrong, device="cpu")

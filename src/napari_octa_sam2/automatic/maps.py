@@ -69,17 +69,16 @@ class Maps:
         """Take the probabilities of each class on slice `number`, in order."""
         masks = {}
         for index, cls in enumerate(self.settings.classes, start=1):
-            mask = clean(found[cls], self.settings.cleaning_of(cls))
+            probability = found[cls]
+            mask = clean(probability, self.settings.cleaning_of(cls))
             if within is not None and cls in VESSELS:
-                mask &= within
+                mask, probability = mask & within, np.where(within, probability, 0)
             masks[cls] = mask
             if cls in self._kept:
-                self._kept[cls][number] = np.rint(found[cls] * STEPS)
+                self._kept[cls][number] = np.rint(probability * STEPS)
             else:
                 whole = np.where(mask, index, 0)
-                self._sure[number][index] = expected_ious(found[cls], whole, [index])[
-                    index
-                ]
+                self._sure[number] |= expected_ious(probability, whole, [index])
         for level in LEVELS:
             best = np.zeros(self._which.shape[1:], np.float32)
             for cls in (cls for cls in level if cls in masks):
