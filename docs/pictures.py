@@ -24,13 +24,18 @@ from napari_octa_sam2.metrics.report.planes import planes
 from napari_octa_sam2.metrics.report.provenance import provenance
 from napari_octa_sam2.model.loading import load_model
 from napari_octa_sam2.training.folder import ROOT_VARIABLE
-from napari_octa_sam2.volume import LabelSet
-from napari_octa_sam2.volume.phantom import PhantomConfig, make_phantom
+from napari_octa_sam2.volume import LabelSet, OctaVolume, ScanGeometry
+from napari_octa_sam2.volume.phantom import (
+    PhantomConfig,
+    make_enface,
+    make_phantom,
+)
 from napari_octa_sam2.widgets.train.data import LayerPair
 
 IMAGES = Path(__file__).parent / "images"
 PATIENCE = 600.0
 ANNOTATED = 4  # slices of a phantom
+SEED, SIDE, FIELD = 20_260, 304, 3.0  # of a synthetic projection; pixels and mm
 STEPS = 60
 SMALL = "clip.native=128 fit.clips=1 fit.workers=0 fit.validate_every=20"
 DICE = {"prompted_dice": "-", "tracked_dice": "--", "class_dice": ":"}
@@ -126,6 +131,34 @@ def train_dock() -> None:
     settle()
     shot = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False))
     shot.convert("RGB").save(IMAGES / "train.png", optimize=True)
+    viewer.close()
+
+
+def automatic_dock() -> None:
+    """Find large vessels and the FAZ of a synthetic projection, one by one."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1400, 1000)
+    image, _, _ = make_enface(SEED, SIDE, FIELD)
+    geometry = ScanGeometry((1.0, *[FIELD / SIDE] * 2), "mm")
+    volume = OctaVolume(image[None], geometry, name="synthetic")
+    ((data, arguments, _), *_) = volume_layers(volume)
+    viewer.add_image(data, **arguments)
+    viewer.window.add_plugin_dock_widget("napari-octa-sam2", "Segment")
+    _, widget = viewer.window.add_plugin_dock_widget(
+        "napari-octa-sam2", "Automatic", tabify=True
+    )
+    wait(lambda: not widget.runner.busy)
+    for name, box in widget.classes.boxes.items():
+        box.setChecked(name in ("RV", "FAZ"))
+    widget.classes.separate.setChecked(True)
+    wait(lambda: not widget.runner.busy)
+    widget.find_here()
+    wait(lambda: not widget.runner.busy)
+    viewer.reset_view()
+    widget.parent().raise_()
+    settle()
+    shot = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False))
+    shot.convert("RGB").save(IMAGES / "automatic-dock.png", optimize=True)
     viewer.close()
 
 
@@ -249,6 +282,7 @@ if __name__ == "__main__":
     quality_curve()
     overview()
     segment_dock()
+    automatic_dock()
     train_dock()
     measure_dock()
     report_page()
