@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from napari_octa_sam2.automatic.everything import (
 )
 from napari_octa_sam2.automatic.maps import Maps
 from napari_octa_sam2.automatic.settings import FindSettings
+from napari_octa_sam2.engine.device import Compute
 from napari_octa_sam2.engine.plan import slice_range
 from napari_octa_sam2.engine.promptless import Predictor
 from napari_octa_sam2.engine.record import compute_record, peak_memory_mb
@@ -108,16 +110,10 @@ def find(
             for number, each in enumerate(found.sure[:done])
             for object_id, value in sorted(each.items())
         ),
-        record={
-            **compute_record(predictor.compute),
-            "model": {"name": model.name, "sha256": model.sha256},
-            "volume": volume.describe(),
+        record=_record(volume, model, predictor.compute, span, began)
+        | {
             "automatic": settings.plain() | {"within": within is not None},
             "complete": done == len(span),
-            "slices": [span.start, span.stop - 1],
-            "seconds": round(time.perf_counter() - began, 2),
-            "peak_memory_mb": peak_memory_mb(),
-            "notes": [],
         },
     )
 
@@ -133,14 +129,13 @@ def find_everything(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Segmentation:
-    """Find whatever SAM 2 takes for an object, slice by slice.
-
-    Ids start anew on every slice; nothing says which objects of two slices are one.
+    """Find whatever SAM 2 takes for an object on one slice.
 
     Parameters
     ----------
     volume : OctaVolume
     settings : EverythingSettings, optional
+        By default those that suit the model (`Everything.usual`).
     model : str, Path or LoadedModel
         A SAM 2 network, as for `engine.segment.segment`.
     slices, device, precision, progress, cancelled
@@ -178,18 +173,30 @@ def find_everything(
             Confidence(span.start, number, min(1.0, max(0.0, score)))
             for number, score in scores.items()
         ),
-        record={
-            **compute_record(finder.compute),
-            "model": {"name": model.name, "sha256": model.sha256},
-            "volume": volume.describe(),
+        record=_record(volume, model, finder.compute, span, began)
+        | {
             "automatic": {"classes": ["everything"], **asdict(settings)},
             "complete": not stopped,
-            "slices": [span.start, span.start],
-            "seconds": round(time.perf_counter() - began, 2),
-            "peak_memory_mb": peak_memory_mb(),
-            "notes": [],
         },
     )
+
+
+def _record(
+    volume: OctaVolume,
+    model: PromptlessModel | LoadedModel,
+    compute: Compute,
+    span: range,
+    began: float,
+) -> dict[str, Any]:
+    return {
+        **compute_record(compute),
+        "model": {"name": model.name, "sha256": model.sha256},
+        "volume": volume.describe(),
+        "slices": [span.start, span.stop - 1],
+        "seconds": round(time.perf_counter() - began, 2),
+        "peak_memory_mb": peak_memory_mb(),
+        "notes": [],
+    }
 
 
 def _require_fit(within: np.ndarray | None, volume: OctaVolume) -> None:
