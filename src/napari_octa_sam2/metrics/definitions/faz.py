@@ -13,7 +13,7 @@ FAZ: dict[str, Definition] = by_key(
         "Area of the FAZ",
         "pixels * area of a pixel",
         "Tam et al., Invest Ophthalmol Vis Sci 2011;52:9257",
-        "Discs of 15 to 100 pixels radius: within 1.3 %, 0 on average. On real eyes it "
+        "Discs of 15 to 100 pixels radius: within 1.9 %, 0 on average. On real eyes it "
         f"{LABELLER}, and scales with the square of the magnification.",
         length=2,
     ),
@@ -23,7 +23,7 @@ FAZ: dict[str, Definition] = by_key(
         "Perimeter of the FAZ (Crofton)",
         "1/2 sum over 16 directions of angle * distance of lines * crossings",
         "Legland, Kieu & Devaux, Image Anal Stereol 2007;26:83",
-        "Discs of 15 to 100 pixels radius: -0.6 to +0.2 %; 1.2 % where pixels are "
+        "Discs of 15 to 100 pixels radius: -1.2 to +0.9 %; 1.2 % where pixels are "
         "twice as long as wide. Corners are cut: squares of 60 pixels -1.6 %, of 20 "
         "pixels -4.4 %. Jags of a pixel are passed over: real labels are 3 to 13 % "
         "shorter than with four directions (scikit-image). Grows with the resolution "
@@ -36,9 +36,9 @@ FAZ: dict[str, Definition] = by_key(
         "Circularity of the FAZ: 1 for a disc",
         "4 pi area / perimeter^2",
         "Cox, J Paleontol 1927;1:179; perimeter: Crofton, 16 directions",
-        "Discs of 15 to 100 pixels radius: -0.4 to +0.8 %, so that it can exceed 1; "
-        "-2.7 % at most if single pixels stick out of a small one. Twice the relative "
-        "error of the perimeter.",
+        "Discs of 15 to 100 pixels radius: -1.1 to +0.8 %, so that it can exceed 1; in "
+        "the middle of a pixel, where single pixels stick out, -2.7 % at most. Twice the "
+        "relative error of the perimeter.",
     ),
     Definition(
         "faz_acircularity",
@@ -47,7 +47,7 @@ FAZ: dict[str, Definition] = by_key(
         "perimeter / (2 sqrt(pi area))",
         "Tam et al., Invest Ophthalmol Vis Sci 2011;52:9257; Krawitz et al., Vision "
         "Res 2017;139:177",
-        "Discs of 15 to 100 pixels radius: -0.4 to +0.2 %, so that it can fall below "
+        "Discs of 15 to 100 pixels radius: -0.4 to +0.8 %, so that it can fall below "
         "1. Error of the perimeter.",
     ),
     Definition(
