@@ -37,8 +37,8 @@ FAZ: dict[str, Definition] = by_key(
         "4 pi area / perimeter^2",
         "Cox, J Paleontol 1927;1:179; perimeter: Crofton, 16 directions",
         "Discs of 15 to 100 pixels radius: -1.1 to +0.8 %, so that it can exceed 1; in "
-        "the middle of a pixel, where single pixels stick out, -2.7 % at most. Twice the "
-        "relative error of the perimeter.",
+        "the middle of a pixel, where single pixels stick out, -2.7 % at most. Twice "
+        "the relative error of the perimeter.",
     ),
     Definition(
         "faz_acircularity",
