@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ellipe
 
@@ -39,23 +39,41 @@ def values(mask, geometry=PIXELS):
     return {key.removeprefix("faz_"): f.value for key, f in figures.items()}
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.floats(15, 100), offsets)
-def test_a_disc_is_round(radius, centre):
-    # Of a disc in the middle of a pixel, single pixels stick out on all four sides.
-    assume(max(map(abs, centre)) >= 0.1)
-    # No pixel centre lies on the rim itself.
-    radius, centre = radius + 0.001, (centre[0] + 0.01, centre[1] + 0.013)
+def misses(radius, centre):
+    """How far the figures of a disc are off, as shares of the truth."""
     found = values(ellipse(radius, radius, centre=centre))
-    assert found["area"] == pytest.approx(math.pi * radius**2, rel=0.02)
-    assert found["perimeter"] == pytest.approx(2 * math.pi * radius, rel=0.0125)
-    assert found["circularity"] == pytest.approx(1, abs=0.015)
-    assert found["acircularity"] == pytest.approx(1, abs=0.0075)
-    assert found["axis_ratio"] == pytest.approx(1, abs=0.025)
-    assert found["diameter"] == pytest.approx(2 * radius, rel=0.01)
-    assert found["feret_max"] == pytest.approx(2 * radius, abs=1.01)
-    assert found["feret_min"] == pytest.approx(2 * radius, abs=1.01)
-    assert 0.955 < found["solidity"] < 1
+    truth = {
+        "area": math.pi * radius**2,
+        "perimeter": 2 * math.pi * radius,
+        "diameter": 2 * radius,
+        **dict.fromkeys(("circularity", "acircularity", "axis_ratio"), 1),
+    }
+    off = {key: abs(found[key] / value - 1) for key, value in truth.items()}
+    feret = max(abs(found[key] - 2 * radius) for key in ("feret_max", "feret_min"))
+    return off | {"feret": feret, "solidity": 1 - found["solidity"]}
+
+
+ROUND = {
+    "area": 0.015,
+    "perimeter": 0.0075,
+    "circularity": 0.015,
+    "acircularity": 0.0075,
+    "axis_ratio": 0.02,
+    "diameter": 0.0075,
+    "feret": 1.01,  # pixels
+    "solidity": 0.035,
+}
+
+
+def test_discs_are_round():
+    # One in 650 has a radius and a place at which single pixels stick out all around.
+    rng = np.random.default_rng(0)
+    discs = [(rng.uniform(15, 100), rng.uniform(-0.5, 0.5, 2)) for _ in range(1000)]
+    found = [misses(*disc) for disc in discs]
+    kept = [all(off[key] <= most for key, most in ROUND.items()) for off in found]
+    assert np.mean(kept) >= 0.995
+    for key, most in (("circularity", 0.015), ("perimeter", 0.0125), ("area", 0.02)):
+        assert max(off[key] for off in found) <= most
 
 
 def test_single_pixels_that_stick_out_cost_under_three_percent():
