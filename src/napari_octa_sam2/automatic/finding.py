@@ -84,38 +84,87 @@ def find(
     settings = settings or FindSettings()
     if not isinstance(model, PromptlessModel):
         model = load_promptless(model)
-    settings.require_known(model.name, model.classes)
-    _require_fit(within, volume)
+    finder = SliceFinder(
+        volume, model, views=settings.views, device=device, precision=precision
+    )
     span = slice_range(slices, len(volume.data))
-    began = time.perf_counter()
-    predictor = Predictor(
-        volume.data, model, device=device, precision=precision, views=settings.views
-    )
-    maps = Maps(settings, (len(span), *volume.shape[1:]))
-    for number, index in enumerate(span):
-        maps.take(number, predictor.on_slice(index), within)
-        if progress is not None:
-            progress(number + 1, len(span))
-        if cancelled():
-            break
-    done = number + 1
-    found = maps.objects(done)
-    whole = np.zeros(volume.shape, found.labels.dtype)
-    whole[span.start : span.stop] = found.labels
-    return Segmentation(
-        labels=LabelSet(whole, found.names, found.classes),
-        geometry=volume.geometry,
-        confidence=tuple(
-            Confidence(span[number], object_id, round(value, 4))
-            for number, each in enumerate(found.sure[:done])
-            for object_id, value in sorted(each.items())
-        ),
-        record=_record(volume, model, predictor.compute, span, began)
-        | {
-            "automatic": settings.plain() | {"within": within is not None},
-            "complete": done == len(span),
-        },
-    )
+    return finder.find(settings, span, within, progress, cancelled)
+
+
+class SliceFinder:
+    """Finds whole classes, and remembers what the network saw of the last slice.
+
+    So other settings act on the same slice without the network.
+
+    Parameters
+    ----------
+    volume : OctaVolume
+    model : PromptlessModel
+    views, device, precision
+        As for `engine.promptless.Predictor`.
+    """
+
+    def __init__(
+        self,
+        volume: OctaVolume,
+        model: PromptlessModel,
+        *,
+        views: int = 1,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        self.volume, self.model, self.views = volume, model, views
+        self._predictor = Predictor(
+            volume.data, model, device=device, precision=precision, views=views
+        )
+        self._seen: tuple[int, dict[str, np.ndarray]] | None = None
+
+    def find(
+        self,
+        settings: FindSettings,
+        span: range,
+        within: np.ndarray | None = None,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Segmentation:
+        """Find on the slices `span`; parameters, result and errors as for `find`.
+
+        The views are those of the finder.
+        """
+        volume, model = self.volume, self.model
+        settings.require_known(model.name, model.classes)
+        _require_fit(within, volume)
+        began = time.perf_counter()
+        maps = Maps(settings, (len(span), *volume.shape[1:]))
+        for number, index in enumerate(span):
+            maps.take(number, self._look(index), within)
+            if progress is not None:
+                progress(number + 1, len(span))
+            if cancelled():
+                break
+        done = number + 1
+        found = maps.objects(done)
+        whole = np.zeros(volume.shape, found.labels.dtype)
+        whole[span.start : span.stop] = found.labels
+        return Segmentation(
+            labels=LabelSet(whole, found.names, found.classes),
+            geometry=volume.geometry,
+            confidence=tuple(
+                Confidence(span[number], object_id, round(value, 4))
+                for number, each in enumerate(found.sure[:done])
+                for object_id, value in sorted(each.items())
+            ),
+            record=_record(volume, model, self._predictor.compute, span, began)
+            | {
+                "automatic": settings.plain() | {"within": within is not None},
+                "complete": done == len(span),
+            },
+        )
+
+    def _look(self, index: int) -> dict[str, np.ndarray]:
+        if self._seen is None or self._seen[0] != index:
+            self._seen = index, self._predictor.on_slice(index)
+        return self._seen[1]
 
 
 def find_everything(

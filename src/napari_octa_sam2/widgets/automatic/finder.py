@@ -16,7 +16,7 @@ from napari_octa_sam2.volume import OctaVolume
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_octa_sam2.engine.promptless import Predictor
+    from napari_octa_sam2.automatic.finding import SliceFinder
     from napari_octa_sam2.engine.segment import Confidence, Segmentation
     from napari_octa_sam2.model.promptless.model import PromptlessModel
 
@@ -102,15 +102,14 @@ class Found:
 
 
 class Finder:
-    """Finds what is asked for; keeps models, and the probabilities of one slice.
+    """Finds what is asked for; keeps the model, and what it saw of one slice.
 
     For one thread at a time.
     """
 
     def __init__(self) -> None:
         self._models: dict[tuple[str, int], Any] = {}
-        self._predictor: Predictor | None = None
-        self._seen: tuple[int, dict[str, np.ndarray]] | None = None
+        self._finder: SliceFinder | None = None
 
     def classes(self, model: str) -> tuple[str, ...]:
         """Return the classes that a promptless model tells apart.
@@ -134,68 +133,24 @@ class Finder:
         """
         if request.settings is None:
             return self._everything(request, progress, cancelled)
-        if len(request.slices) == 1:
-            return self._on_slice(request)
-        from napari_octa_sam2.automatic.finding import find
+        finder = self._finder_for(request)
+        span, within = request.slices, request.within
+        done = finder.find(request.settings, span, within, progress, cancelled)
+        return _found(request, done)
 
-        found = find(
-            request.volume,
-            request.settings,
-            model=self._promptless(request.model),
-            slices=request.slices,
-            within=request.within,
-            progress=progress,
-            cancelled=cancelled,
-        )
-        return _found(request, found)
+    def _finder_for(self, request: Request) -> SliceFinder:
+        from napari_octa_sam2.automatic.finding import SliceFinder
 
-    def _on_slice(self, request: Request) -> Found:
-        from napari_octa_sam2.automatic.maps import Maps
-        from napari_octa_sam2.engine.segment import Confidence
-
-        settings, model = request.settings, self._promptless(request.model)
-        assert settings is not None
-        settings.require_known(model.name, model.classes)
-        index = request.slices[0]
-        seen = self._probabilities(request, model)
-        maps = Maps(settings, (1, *request.volume.shape[1:]))
-        maps.take(0, seen, request.within)
-        found = maps.objects(1)
-        return Found(
-            request,
-            found.labels,
-            found.names,
-            found.classes,
-            tuple(
-                Confidence(index, number, round(value, 4))
-                for number, value in sorted(found.sure[0].items())
-            ),
-            {
-                "model": {"name": model.name, "sha256": model.sha256},
-                "automatic": settings.plain(),
-                "slices": [index, index],
-            },
-        )
-
-    def _probabilities(
-        self, request: Request, model: PromptlessModel
-    ) -> dict[str, np.ndarray]:
-        from napari_octa_sam2.engine.promptless import Predictor
-
-        settings, data = request.settings, request.volume.data
-        assert settings is not None
-        known = self._predictor
+        assert request.settings is not None
+        model, views = self._promptless(request.model), request.settings.views
+        known = self._finder
         if known is None or not (
-            known.data is data
+            known.volume.data is request.volume.data
             and known.model is model
-            and known.views == settings.views
+            and known.views == views
         ):
-            self._predictor = known = Predictor(data, model, views=settings.views)
-            self._seen = None
-        index = request.slices[0]
-        if self._seen is None or self._seen[0] != index:
-            self._seen = index, known.on_slice(index)
-        return self._seen[1]
+            self._finder = known = SliceFinder(request.volume, model, views=views)
+        return known
 
     def _everything(
         self, request: Request, progress: Progress, cancelled: Cancelled
