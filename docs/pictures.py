@@ -73,7 +73,7 @@ def segment_dock() -> None:
     wait(lambda: not widget.runner.busy)
     low = min(p.slice for p in prompts.prompts) - 6
     high = max(p.slice for p in prompts.prompts) + 6
-    widget.propagation.slices = range(max(0, low), min(len(data), high + 1))
+    widget.propagation.span.slices = range(max(0, low), min(len(data), high + 1))
     widget.commands.run("propagate")
     wait(lambda: "Propagated" in widget.status.text())
     vessels = (truth.data == 1).sum((1, 2))

@@ -236,7 +236,7 @@ class Scene:
     def propagations(self) -> None:
         depth = len(self.data)
         first = min(max(0, self.index - FOLLOWED // 2), depth - FOLLOWED)
-        self.dock.propagation.slices = range(first, first + FOLLOWED)
+        self.dock.propagation.span.slices = range(first, first + FOLLOWED)
         self.prompt_objects(1)
         self.note("propagate 1", self.followed())
         self.prompt_objects(OBJECTS)

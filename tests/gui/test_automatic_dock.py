@@ -209,7 +209,7 @@ def record_of_shown(viewer):
 
 
 def test_a_range_is_found_with_progress(qtbot, viewer, widget):
-    widget.run.slices = range(2, 6)
+    widget.run.span.slices = range(2, 6)
     steps = []
     widget.progressed.connect(lambda done, total: steps.append((done, total)))
     push(qtbot, widget, "Slices [Shift+F9]")
@@ -290,7 +290,7 @@ def test_what_was_found_goes_with_its_layer(qtbot, viewer, widget):
 
 
 def test_take_over_review_and_correct(qtbot, viewer, widget, segment, scan):
-    widget.run.slices = range(DEPTH)
+    widget.run.span.slices = range(DEPTH)
     push(qtbot, widget, "Slices [Shift+F9]")
     data = found_data(viewer).copy()
     push(qtbot, widget, "Take over [F12]")
@@ -356,7 +356,7 @@ def test_drawn_slices_are_left_as_they_are(qtbot, viewer, widget, segment):
     drawn[22:26, 10:30] = 1
     annotation.scene.painted(1)[...] = drawn
     annotation._painted()
-    widget.run.slices = range(3)
+    widget.run.span.slices = range(3)
     push(qtbot, widget, "Slices [Shift+F9]")
     widget.result.only_blank.setChecked(True)
     push(qtbot, widget, "Take over [F12]")
@@ -500,7 +500,7 @@ def test_sparse_annotation(
     settle(qtbot, widget)
 
     choose(widget, "artery")
-    widget.run.slices = range(6)
+    widget.run.span.slices = range(6)
     push(qtbot, widget, "Slices [Shift+F9]")
     widget.result.only_blank.setChecked(True)
     push(qtbot, widget, "Take over [F12]")

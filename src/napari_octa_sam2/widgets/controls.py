@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QScrollArea,
+    QSpinBox,
     QWidget,
 )
 
@@ -58,6 +59,38 @@ class Dock(QScrollArea):
         if not self._stopped:
             self._stopped = True
             self.stop()
+
+
+class SliceRange(QWidget):
+    """First and last slice, in either order."""
+
+    def __init__(self, tip: str = "") -> None:
+        super().__init__()
+        self._spins = QSpinBox(), QSpinBox()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        for spin, before in zip(self._spins, ("", "to"), strict=True):
+            spin.setToolTip(tip)
+            if before:
+                row.addWidget(QLabel(before))
+            row.addWidget(spin)
+
+    @property
+    def slices(self) -> range:
+        """The chosen slices."""
+        low, high = sorted(spin.value() for spin in self._spins)
+        return range(low, high + 1)
+
+    @slices.setter
+    def slices(self, slices: range) -> None:
+        for spin, value in zip(self._spins, (slices[0], slices[-1]), strict=True):
+            spin.setValue(value)
+
+    def set_depth(self, depth: int) -> None:
+        """Offer and choose all of `depth` slices."""
+        for spin in self._spins:
+            spin.setRange(0, depth - 1)
+        self.slices = range(depth)
 
 
 def key_button(name: str, act: Act) -> QPushButton:

@@ -118,7 +118,7 @@ class AutomaticWidget(Dock):
 
     def find_range(self) -> None:
         """Look on the chosen slices."""
-        self._find(self.run.slices)
+        self._find(self.run.span.slices)
 
     def cancel(self) -> None:
         """Stop after the slice that is looked at; what was found is shown."""
@@ -304,7 +304,7 @@ class AutomaticWidget(Dock):
 
     def _changed(self) -> None:
         """Let changed values act at once on the slice that was looked at."""
-        found = self.found
+        found, self._is_due = self.found, False
         if found is None or found.request.settings is None:
             return
         if len(found.request.slices) > 1:
@@ -354,7 +354,6 @@ class AutomaticWidget(Dock):
         if not running and not self._stopped:
             self._model_changed()
             if self._is_due and not self.runner.busy:
-                self._is_due = False
                 QTimer.singleShot(0, self._changed)
 
     def _offer_layers(self, event: object = None) -> None:
@@ -370,7 +369,7 @@ class AutomaticWidget(Dock):
         if image is None:
             self.say("Open an OCTA volume, or File > Open Sample > OCTA SAM 2.")
             return
-        self.run.set_depth(image.data.shape[-3] if image.ndim > 2 else 1)
+        self.run.span.set_depth(image.data.shape[-3] if image.ndim > 2 else 1)
         self.say("Tick classes, then find them on this slice [F9].")
 
     def showEvent(self, event: object) -> None:

@@ -29,6 +29,7 @@ from napari_octa_sam2.model.registry import PROMPTED, PROMPTLESS
 from napari_octa_sam2.prompts import SEGMENTABLE
 from napari_octa_sam2.widgets.controls import (
     Action,
+    SliceRange,
     button,
     let_shrink,
     row_of,
@@ -320,33 +321,14 @@ class FindPanel(QGroupBox):
         tip = "On the slices of the range; the viewer can be used meanwhile"
         self.range = with_key(button("Slices", everywhere, tip), "Shift+F9")
         self.cancel = button("Cancel", cancel, "Stop after this slice; show the rest")
-        self._first, self._last = QSpinBox(), QSpinBox()
-        for spin in (self._first, self._last):
-            spin.setToolTip("First and last slice of the range")
+        self.span = SliceRange("First and last slice of the range")
         self.progress = QProgressBar()
         self._can_follow = True
         form = QFormLayout(self)
-        form.addRow("Slices", row_of(self._first, QLabel("to"), self._last))
+        form.addRow("Slices", self.span)
         form.addRow(row_of(self.here, self.range, self.cancel))
         form.addRow(self.progress)
         self.set_running(False)
-
-    @property
-    def slices(self) -> range:
-        """The chosen slices."""
-        low, high = sorted((self._first.value(), self._last.value()))
-        return range(low, high + 1)
-
-    @slices.setter
-    def slices(self, slices: range) -> None:
-        self._first.setValue(slices[0])
-        self._last.setValue(slices[-1])
-
-    def set_depth(self, depth: int) -> None:
-        """Offer and choose all of `depth` slices."""
-        for spin in (self._first, self._last):
-            spin.setRange(0, depth - 1)
-        self.slices = range(depth)
 
     def allow_range(self, allowed: bool) -> None:
         """Allow to look on several slices, or on the one shown alone."""

@@ -200,10 +200,10 @@ class Commands:
 
     def _propagate(self, annotation: Annotation) -> None:
         panel = self.dock.propagation
-        self.dock.conversation.propagate(panel.direction, panel.slices)
+        self.dock.conversation.propagate(panel.direction, panel.span.slices)
 
     def _check(self, annotation: Annotation) -> None:
-        self.dock.conversation.check(self.dock.propagation.slices)
+        self.dock.conversation.check(self.dock.propagation.span.slices)
 
     def _lock(self, annotation: Annotation) -> str:
         locked = annotation.toggle_lock()

@@ -260,7 +260,7 @@ class SegmentWidget(Dock):
         if image is None:
             self.say("Open an OCTA volume, or File > Open Sample > OCTA SAM 2.")
             return
-        self.propagation.set_depth(image.data.shape[-3] if image.ndim > 2 else 1)
+        self.propagation.span.set_depth(image.data.shape[-3] if image.ndim > 2 else 1)
         if self.annotation is not None and self.annotation.image is image:
             return
         key = COMMANDS["click"].key

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_octa_sam2.engine.options import DIRECTIONS
 from napari_octa_sam2.widgets.controls import (
     Act,
+    SliceRange,
     button,
     key_button,
     let_shrink,
@@ -136,13 +137,13 @@ class PropagatePanel(QGroupBox):
         super().__init__("Propagate")
         self._direction = QComboBox()
         self._direction.addItems(DIRECTIONS)
-        self._first, self._last = QSpinBox(), QSpinBox()
+        self.span = SliceRange()
         self._start = key_button("propagate", act)
         self._cancel = key_button("cancel", act)
         self.progress = QProgressBar()
         form = QFormLayout(self)
         form.addRow("Direction", self._direction)
-        form.addRow("Slices", row_of(self._first, QLabel("to"), self._last))
+        form.addRow("Slices", self.span)
         form.addRow(row_of(self._start, self._cancel))
         form.addRow(self.progress)
         self.set_running(False)
@@ -151,23 +152,6 @@ class PropagatePanel(QGroupBox):
     def direction(self) -> str:
         """The chosen direction."""
         return str(self._direction.currentText())
-
-    @property
-    def slices(self) -> range:
-        """The chosen slices."""
-        low, high = sorted((self._first.value(), self._last.value()))
-        return range(low, high + 1)
-
-    @slices.setter
-    def slices(self, slices: range) -> None:
-        self._first.setValue(slices[0])
-        self._last.setValue(slices[-1])
-
-    def set_depth(self, depth: int) -> None:
-        """Offer and choose all of `depth` slices."""
-        for spin in (self._first, self._last):
-            spin.setRange(0, depth - 1)
-        self.slices = range(depth)
 
     def set_running(self, running: bool, cancellable: bool | None = None) -> None:
         """Show whether a propagation runs; a download can be cancelled as well."""
